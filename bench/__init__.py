@@ -1,1 +1,1 @@
-"""Benchmarks: each prints ratios taken in one run on one machine, never a time that a test would judge."""
+"""Benchmarks. They print ratios of times measured in one run on one machine; no test depends on a time."""

@@ -1,7 +1,7 @@
-"""How long it takes to find the figures of a paper: `python -m bench.figures [NUMBER]`.
+"""Measure how long it takes to find the figures of a paper: `python -m bench.figures [NUMBER]`.
 
-Makes a repository with NUMBER experiments (1,000 by default) of four figures each, all different, and a PDF
-with twelve of them, smaller and compressed. Run it with an environment that has the extra `documents`.
+It creates a repository with NUMBER experiments (default: 1,000) of four different figures each, and a PDF
+with twelve of these figures, reduced in size and compressed. The environment needs the extra `documents`.
 """
 
 import io
@@ -17,9 +17,9 @@ from PIL import Image, ImageDraw
 
 FIGURES = 4
 SIZE = (640, 480)
-# Of how many experiments the paper has a figure.
+# The number of experiments with a figure in the paper.
 IN_PAPER = 12
-# Experiments that are imported together: all of them would not fit into memory.
+# The number of experiments that are imported at once; all of them would not fit into memory.
 TOGETHER = 100
 IDENTITY = {
     f"GIT_{who}_{what}": "ada@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
@@ -27,7 +27,7 @@ IDENTITY = {
 
 
 def main() -> None:
-    """Measure, and print one line each."""
+    """Measure, and print one line for each result."""
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
     with tempfile.TemporaryDirectory() as name:
         project = Path(name) / "project"
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def drawing(seed: int) -> Image.Image:
-    """A curve, as no other seed gives it."""
+    """Return a picture of curves that differ for each seed."""
     image = Image.new("RGB", SIZE, "white")
     draw = ImageDraw.Draw(image)
     draw.rectangle((60, 20, 620, 440), outline="black")
@@ -60,7 +60,7 @@ def drawing(seed: int) -> Image.Image:
 
 
 def commit(head: str, index: int) -> bytes:
-    """An experiment, as `git fast-import` reads it."""
+    """Return an experiment in the format of `git fast-import`."""
     ref = f"refs/exps/{head[:2]}/{head[2:]}/exp-{index}"
     committer = f"committer Ada <ada@example.org> {1_700_000_000 + index} +0000"
     parts = [f"commit {ref}\n{committer}\ndata 1\nx\nfrom {head}\n".encode()]
@@ -73,7 +73,7 @@ def commit(head: str, index: int) -> bytes:
 
 
 def write_paper(path: Path, number: int) -> Path:
-    """A PDF with figures of experiments that are far apart."""
+    """Write a PDF with figures of experiments from the whole range."""
     chosen = [number * part // IN_PAPER * FIGURES for part in range(IN_PAPER)]
     first, *others = [drawing(seed).resize((512, 384)) for seed in chosen]
     first.save(path, save_all=True, append_images=others, quality=85)
@@ -81,7 +81,7 @@ def write_paper(path: Path, number: int) -> Path:
 
 
 def timed(project: Path, paper: Path) -> tuple[float, float]:
-    """Seconds of the whole command, and of processor time; it has to find every figure."""
+    """Return the seconds and CPU seconds of `locatable locate`, which fails unless it finds all figures."""
     before, start = os.times(), time.perf_counter()
     subprocess.run(("locatable", "locate", str(paper)), cwd=project, check=True, stdout=subprocess.DEVNULL)
     after = os.times()
@@ -90,7 +90,7 @@ def timed(project: Path, paper: Path) -> tuple[float, float]:
 
 
 def git(project: Path, *command: str, content: bytes = b"") -> bytes:
-    """What a Git command prints."""
+    """Return what a Git command prints."""
     done = subprocess.run(
         ("git", *command),
         cwd=project,

@@ -1,8 +1,8 @@
-"""What stages side by side save in `locatable flow`: `python -m bench.flow`, in an environment with Prefect.
+"""Measure how much time parallel stages save in `locatable flow`: `python -m bench.flow`.
 
-Makes a project whose stages do not need each other, and rebuilds a copy of it by each command, with an empty
-cache. Stages wait, as for a GPU or a service: how many run at a time counts, not how many processors there
-are. Each command has to leave the same `dvc.lock`.
+It creates a project with independent stages, and rebuilds a copy of it with each command and an empty cache.
+The stages only wait, as for a GPU or a service, so that the number of parallel stages matters and the number
+of CPUs does not. All commands have to produce the same `dvc.lock`. The environment needs Prefect.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.figures import git
 
 NAMES = ("a", "b", "c", "d", "e", "f")
-# Seconds that a stage waits.
+# The seconds that each stage waits.
 SECONDS = 8
 SCRIPT = """
 import pathlib, sys, time
@@ -33,11 +33,11 @@ FLOW = ("-m", "locatable", "flow", "--workers")
 
 
 def main() -> None:
-    """Measure, and print a line each."""
+    """Measure, and print one line for each result."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         made = make(folder / "made")
-        # A server of its own, which a user's settings do not reach.
+        # Prefect should start its own server, without the user's settings.
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT")}
         environment["PREFECT_HOME"] = str(folder / "prefect")
         commands = {
@@ -80,7 +80,7 @@ def timed(folder: Path, environment: dict[str, str], *command: str) -> float:
 
 
 def entries(folder: Path) -> dict[str, object]:
-    """Return the lock of the experiment that a flow made, or else of the workspace, without its order."""
+    """Return the lock of the experiment that a flow created, or of the workspace if there is none."""
     from ruamel.yaml import YAML
 
     refs = git(folder, "for-each-ref", "--format=%(objectname)", "refs/exps").decode().split()

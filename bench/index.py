@@ -1,8 +1,8 @@
-"""How long a look-up in many repositories takes: `python -m bench.index [REPOSITORIES] [EXPERIMENTS]`.
+"""Measure a look-up in many repositories: `python -m bench.index [REPOSITORIES EXPERIMENTS]`.
 
-Makes REPOSITORIES (100 by default) with EXPERIMENTS each (100), every one with a lock, params, metrics and a
-figure of its own, reads them into an index, and looks for a file, a number and a smaller copy of a figure.
-Run it with an environment that has the extra `documents`.
+It creates REPOSITORIES (default: 100) with EXPERIMENTS each (default: 100), in which every experiment has its
+own lock, params, metrics and figure. It reads them into an index, and looks for a file, a number and a
+reduced copy of a figure. The environment needs the extra `documents`.
 """
 
 import hashlib
@@ -26,15 +26,15 @@ PIPELINE = """stages:
     plots: [loss.png: {cache: false}]
     outs: [model.bin]
 """
-# The result that is looked for, of all.
+# The position of the result that is looked for, as a share of all results.
 WANTED = 0.77
 SMALLER = (240, 180)
 
 
 def main() -> None:
-    """Measure, and print a line each."""
-    asked = [int(word) for word in sys.argv[1:]]
-    repositories, experiments = asked if asked else (100, 100)
+    """Measure, and print one line for each result."""
+    numbers = [int(word) for word in sys.argv[1:]]
+    repositories, experiments = numbers if numbers else (100, 100)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sources = [make(folder / f"repository-{place}", place, experiments) for place in range(repositories)]
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def make(folder: Path, place: int, experiments: int) -> str:
-    """A repository with experiments, which no other one has."""
+    """Create a repository whose experiments differ from those of all others, and return its path."""
     (folder / ".dvc").mkdir(parents=True)
     (folder / ".dvc/config").touch()
     (folder / "dvc.yaml").write_text(PIPELINE)
@@ -71,7 +71,7 @@ def make(folder: Path, place: int, experiments: int) -> str:
 
 
 def commit(head: str, seed: int) -> bytes:
-    """An experiment, as `git fast-import` reads it."""
+    """Return an experiment in the format of `git fast-import`."""
     figure = io.BytesIO()
     drawing(seed).save(figure, "PNG")
     metrics = json.dumps({"loss": loss(seed)}).encode()
@@ -93,12 +93,12 @@ def commit(head: str, seed: int) -> bytes:
 
 
 def model(seed: int) -> bytes:
-    """The content of a model, which DVC keeps."""
+    """Return the content of a model that DVC tracks."""
     return f"model {seed}".encode()
 
 
 def loss(seed: int) -> float:
-    """The metric of an experiment: it has six digits, so that a number finds it alone."""
+    """Return the metric of an experiment, with enough digits to be unique."""
     return 1 + seed / 1_000_000
 
 
@@ -107,7 +107,7 @@ def md5(content: bytes) -> str:
 
 
 def timed(folder: Path, environment: dict[str, str], *command: str) -> str:
-    """Seconds of a whole command, which has to do what it is asked for, and of processor time, in words."""
+    """Return the seconds and the CPU seconds of a command as text. A look-up has to find its result."""
     before, start = os.times(), time.perf_counter()
     words = ("locatable", *command)
     done = subprocess.run(words, cwd=folder, env=environment, check=True, capture_output=True)

@@ -1,8 +1,8 @@
-"""What it takes to read many versions of a large dvc.lock: `python -m bench.locks [NUMBER]`.
+"""Measure the reading of many versions of a large dvc.lock: `python -m bench.locks [NUMBER]`.
 
-Makes a repository with NUMBER commits (1,000 by default), each with a dvc.lock of 1 MB in which one stage of
-ten is new. The stages have what DVC writes: commands of several lines, long paths, programs, folders,
-versions in a cloud, params of all kinds.
+It creates a repository with NUMBER commits (default: 1,000), each with a dvc.lock of 1 MB in which one stage
+of ten has changed. The stages have everything that DVC writes: multi-line commands, long paths, executables,
+folders, cloud versions, and params of all types.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from bench.scale import measured, row
 from bench.synthetic import git
 
 STAGES = 120
-FILES = 52  # of a stage: 1 MB in all
+FILES = 52  # dependencies of each stage, which makes a lock of 1 MB
 CLOUD = {"remote": {"etag": "1e5", "version_id": "0123"}}
 SPECIAL: list[dict[str, Any]] = [
     {"size": 1},
@@ -38,7 +38,7 @@ with Reader('.') as reader:
 
 
 def main() -> None:
-    """Measure, and print seconds of processor time and MB of memory."""
+    """Measure, and print the CPU seconds and the memory in MB."""
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
     stages = [stage_text(index) for index in range(STAGES)]
     with tempfile.TemporaryDirectory() as name:
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def stage_text(index: int) -> str:
-    """A stage of a lock, as DVC writes it."""
+    """Return a stage of a lock as DVC writes it."""
     deps = []
     for number in range(FILES):
         path = f"data/{index}/{'deep/' * (number % 3) * 6}{number}.csv"
@@ -79,14 +79,13 @@ def stage_text(index: int) -> str:
             {"path": f"cloud/{index}", "hash": "md5", "files": files},
         ],
     }
-    plain = json.loads(
-        json.dumps(stage)
-    )  # nothing in it is the same object twice, or YAML would have aliases
+    # A copy without shared objects, for which YAML would write aliases.
+    plain = json.loads(json.dumps(stage))
     return textwrap.indent(dumps_yaml({f"stage@{index}": plain}), "  ")
 
 
 def with_new_hashes(text: str) -> str:
-    """The same stage after another run."""
+    """Return the text of the same stage after a new run."""
     salt = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
     return re.sub(r"md5: \w{32}", lambda match: f"md5: {_hash(salt + match[0])}", text)
 

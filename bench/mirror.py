@@ -1,6 +1,6 @@
-"""What a mirror costs, as ratios of one run on one machine: `python -m bench.mirror PROJECT [NUMBER]`.
+"""Measure mirroring, `locate` and the reading of coordinates: `python -m bench.mirror PROJECT [NUMBER]`.
 
-PROJECT is a generated and rebuilt project, which stays as it is; run this with its environment.
+PROJECT is a generated project with results, which is not changed. Run this with the project's environment.
 """
 
 import os
@@ -17,15 +17,15 @@ import psutil
 from bench import synthetic
 from bench.scale import PEAK
 
-# Experiments when nothing is new, and to be read.
+# The number of experiments for everything except the first mirror.
 MANY = 1000
-# Seconds after which a watcher has nothing to do, and for which it is then looked at.
+# The seconds until a watcher has finished its first mirror, and the seconds for which it is then measured.
 SETTLING = 10
 WATCHED = 30
 
 
 def main() -> None:
-    """Measure, and print one line each."""
+    """Measure, and print one line for each result."""
     project, number = Path(sys.argv[1]).resolve(), int((sys.argv[2:] or ["300"])[0])
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copytree(project, Path(folder) / "project", symlinks=True))
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def against_mlflow(copy: Path, number: int) -> None:
-    """The mirror beside a bare loop of the fewest client calls, and beside the naive way."""
+    """Compare the mirror with a loop of as few client calls as possible, and with a naive script."""
     from locatable.mlflow.mirror import MirrorOptions, mirror
     from locatable.mlflow.plan import wanted_runs
     from locatable.mlflow.revision import revision_content
@@ -67,7 +67,7 @@ def against_mlflow(copy: Path, number: int) -> None:
 
 
 def bare_loop(copy: Path, contents: list) -> None:
-    """The same runs with the fewest client calls, everything about them known before."""
+    """Write the same runs with as few client calls as possible; their content is already known."""
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric, Param
 
@@ -96,7 +96,7 @@ def bare_loop(copy: Path, contents: list) -> None:
 
 
 def naive(copy: Path, number: int) -> None:
-    """`dvc.api.exp_show`, then one MLflow call a value, for the first so many experiments."""
+    """Write the first experiments as a simple script would: `dvc.api.exp_show`, and one call per value."""
     import csv
 
     import dvc.api
@@ -131,7 +131,7 @@ def naive(copy: Path, number: int) -> None:
 
 
 def again(copy: Path) -> None:
-    """A mirror with nothing to do, as a user types it."""
+    """Measure the command `mirror` when there is nothing to do."""
     options = ["mirror", "--tracking-uri", f"sqlite:///{copy}/mlflow.db", "--experiment", "bench"]
     command = f"from locatable.cli import main; main({options!r})"
     call(command)
@@ -141,11 +141,11 @@ def again(copy: Path) -> None:
 
 
 def watching(copy: Path) -> None:
-    """A mirror that watches while nothing changes."""
+    """Measure `mirror --watch` while nothing changes."""
     store = f"sqlite:///{copy}/mlflow.db"
     command = ("locatable", "mirror", "--watch", "--tracking-uri", store, "--experiment", "bench")
     with subprocess.Popen(command, stdout=subprocess.PIPE) as watcher:
-        watcher.stdout.readline()  # it has mirrored
+        watcher.stdout.readline()  # The first mirror is complete.
         time.sleep(SETTLING)
         process = psutil.Process(watcher.pid)
         before = sum(process.cpu_times()[:2])
@@ -156,7 +156,7 @@ def watching(copy: Path) -> None:
 
 
 def reading() -> None:
-    """Coordinates of all experiments, and `locate` of a file among them."""
+    """Measure the coordinates of all experiments, `locate` of a file of one of them, and `--help`."""
     everything = (
         "from locatable import Reader, coordinates_of; r = Reader('.').__enter__(); e = r.experiments(); "
         "[coordinates_of(s) for s in r.snapshots(x.rev for x in e)]; print(len(e))"
@@ -174,7 +174,7 @@ def call(code: str) -> None:
 
 
 def timed(task: Callable[[], object], times: int = 1) -> float:
-    """Seconds that it takes, the least of so many times."""
+    """Return the seconds that a task takes, the minimum of several times."""
     took = []
     for _ in range(times):
         start = time.perf_counter()

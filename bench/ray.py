@@ -1,9 +1,7 @@
-"""What a Ray cluster costs a search, beside workers of this machine, taken in one run on one machine.
+"""Compare a search on a Ray cluster with one by local workers: `python -m bench.ray PROJECT`.
 
-    python -m bench.ray PROJECT
-
-PROJECT is a generated project whose environment, with `EXTRAS=ray`, is active; all is made in a temporary
-folder. Nodes get everything by a Git and a DVC remote, which are folders here.
+PROJECT is a generated project whose environment, with `EXTRAS=ray`, is active. All files are in a temporary
+folder. The nodes get everything from a Git and a DVC remote, which are folders here.
 """
 
 import os
@@ -21,7 +19,7 @@ RAY = ("--ray", "local")
 
 
 def main() -> None:
-    """Search in the small repository of the tests, here and through Ray, and print."""
+    """Search in the small repository of the tests, locally and through Ray, and print the results."""
     project = Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory() as temporary:
         env = {**os.environ, "RUNS": os.devnull}
@@ -39,7 +37,7 @@ def main() -> None:
 
 
 def _shared(folder: Path, project: Path, env: dict[str, str], **train: Any) -> Path:
-    """A small repository whose commit and data are on its remotes."""
+    """Create a small repository, push its commit and data to its remotes, and return its folder."""
     repo = make(folder / "repo", project, env, RANDOM, **train)
     run("dvc", "remote", "add", "--default", "store", folder / "store", cwd=repo, env=env)
     commit(repo, env)

@@ -1,8 +1,8 @@
-"""How long a proof takes, beside the stages' own time: `python bench/reproduce.py`.
+"""Compare the time of a proof with that of the stages alone: `python bench/reproduce.py`.
 
-Generates the example, runs its stages with `dvc repro --force`, and reproduces HEAD, an
-experiment and an older commit with other data, each in a fresh environment. The aim: at most
-1.5 times the stages' own time, plus building and removing the environment. Takes about six minutes.
+It generates the example, runs its stages with `dvc repro --force`, and reproduces HEAD, an experiment, and an
+older commit with different data, each in a fresh environment. A proof should take at most 1.5 times as long
+as the stages, plus the time for its environment. The benchmark takes about six minutes.
 """
 
 import argparse
@@ -19,7 +19,7 @@ TEMPLATE = Path(__file__).parents[1]
 
 
 def timed(project: Path, env: dict[str, str], *command: str) -> tuple[float, str]:
-    """Run a command to its end; seconds and what it printed."""
+    """Run a command; return its seconds and what it printed."""
     begun = time.perf_counter()
     done = subprocess.run(command, cwd=project, env=env, check=False, capture_output=True, text=True)
     if done.returncode:
@@ -28,10 +28,10 @@ def timed(project: Path, env: dict[str, str], *command: str) -> tuple[float, str
 
 
 def prepare(folder: Path) -> tuple[Path, dict[str, str], dict[str, str]]:
-    """The example with an older commit, other data since then, and an experiment.
+    """Create the example with two commits, whose data differs, and an experiment.
 
     Returns:
-        Its folder, the environment variables to use it with, and what to reproduce by title.
+        Its folder, the environment variables for commands, and the revisions to reproduce by their titles.
     """
     for part in ("AUTHOR", "COMMITTER"):
         os.environ |= {f"GIT_{part}_NAME": "Ada", f"GIT_{part}_EMAIL": "ada@example.org"}
@@ -66,7 +66,7 @@ def main() -> None:
             stages = timed(project, env, "dvc", "repro", "--force")[0]
             report = json.loads(printed)
             built = report["seconds"]["environment"]
-            # Before and after, because the machine may be busier at one time than at another.
+            # Run the stages before and after, because the load of the machine changes.
             alone = (before + stages) / 2
             verdict = " and ".join(sorted({row["verdict"] for row in report["outputs"]}))
             ratio = (proof - built) / alone

@@ -1,9 +1,9 @@
-"""What grows with the number of experiments: `python -m bench.scale PROJECT [NUMBER ...]`.
+"""Measure what grows with the number of experiments: `python -m bench.scale PROJECT [NUMBER ...]`.
 
-PROJECT is a generated and rebuilt project, which stays as it is; run this with its environment. For each
-number (1,000, 10,000 and 50,000 by default) it makes a repository with so many synthetic experiments and
-prints what commands cost there: seconds of processor time, which a busy machine changes little. Mirroring is
-measured up to 10,000.
+PROJECT is a generated project with results, which is not changed. Run this with the project's environment.
+For each NUMBER (default: 1,000, 10,000 and 50,000), it creates a repository with as many synthetic
+experiments, and prints the CPU seconds of commands there, because they depend little on the load of the
+machine. Mirroring is measured up to 10,000 experiments.
 """
 
 import argparse
@@ -19,11 +19,11 @@ import optuna
 
 from bench import synthetic
 
-# Experiments that are imported together: all of them would not fit into memory.
+# The number of experiments that are imported at once; all of them would not fit into memory.
 TOGETHER = 5000
 NUMBERS = (1_000, 10_000, 50_000)
-MIRRORED = 10_000  # as far as mirroring is measured: it takes minutes
-# The peak memory of a child in MB: getrusage counts the process that started it, too.
+MIRRORED = 10_000  # mirroring is measured up to this number, because it takes minutes
+# Prints the peak memory of a child in MB. getrusage would include the process that started it.
 PEAK = (
     "status = open('/proc/self/status').read(); print(int(status.partition('VmHWM:')[2].split()[0]) // 1024)"
 )
@@ -39,10 +39,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("project", type=Path)
     parser.add_argument("numbers", type=int, nargs="*", default=NUMBERS)
-    asked = parser.parse_args()
-    for number in asked.numbers:
+    arguments = parser.parse_args()
+    original = arguments.project.resolve()
+    for number in arguments.numbers:
         with tempfile.TemporaryDirectory() as folder:
-            project = Path(shutil.copytree(asked.project.resolve(), Path(folder) / "project", symlinks=True))
+            project = Path(shutil.copytree(original, Path(folder) / "project", symlinks=True))
             print(f"== {number} experiments")
             for done in range(0, number, TOGETHER):
                 synthetic.add(project, min(TOGETHER, number - done), "try", start=done)
@@ -52,7 +53,7 @@ def main() -> None:
 
 
 def repository(project: Path) -> None:
-    """Git, as a server or a colleague meets so many refs: loose, then packed."""
+    """Measure Git with this many refs, first loose and then packed, as a server or a colleague uses it."""
     for kind in ("loose", "packed"):
         if kind == "packed":
             row("git pack-refs --all", timed("git", "pack-refs", "--all", cwd=project))
@@ -61,13 +62,13 @@ def repository(project: Path) -> None:
         git(project.parent, "clone", "--quiet", "--no-checkout", str(project), str(clone))
         (ref,) = git(project, "for-each-ref", "--count=1", "--format=%(refname)", "refs/exps").split()
         row(f"git fetch of one ref, {kind}", timed("git", "fetch", "origin", f"{ref}:{ref}", cwd=clone))
-        mine = f"{ref.rpartition('/')[0]}/{kind}"
-        row(f"git push of one ref, {kind}", timed("git", "push", "origin", f"{ref}:{mine}", cwd=clone))
+        pushed = f"{ref.rpartition('/')[0]}/{kind}"
+        row(f"git push of one ref, {kind}", timed("git", "push", "origin", f"{ref}:{pushed}", cwd=clone))
         row(f".git, {kind}: MB", disk(project / ".git"))
 
 
 def tools(project: Path, mirrored: bool) -> None:
-    """What a user types, in processes of their own."""
+    """Measure the commands that users type, each in a new process."""
     row("dvc exp list --all-commits", timed("dvc", "exp", "list", "--all-commits", cwd=project))
     seconds, peak = measured(COORDINATES, project)
     row("coordinates of all", seconds)
@@ -85,7 +86,7 @@ def tools(project: Path, mirrored: bool) -> None:
 
 
 def sampler() -> None:
-    """Ask and tell of one trial, in SQLite, after so many others."""
+    """Measure Optuna's `ask` and `tell` of one trial, in SQLite, after many earlier trials."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     print("== Optuna: TPESampler, three params, SQLite")
     for number in (100, 1_000, 10_000):
@@ -96,7 +97,7 @@ def sampler() -> None:
 
 
 def asked_and_told(storage: str, number: int) -> list[float]:
-    """Seconds of some trials after so many others; the first of them reads the others."""
+    """Return the seconds of six trials after a number of earlier ones; the first one also reads these."""
     study = optuna.create_study(storage=storage)
     space = {key: optuna.distributions.FloatDistribution(0, 1) for key in "abc"}
     study.add_trials(
@@ -112,12 +113,12 @@ def asked_and_told(storage: str, number: int) -> list[float]:
 
 
 def measured(code: str, project: Path) -> tuple[float, float]:
-    """Seconds and peak memory in MB of a Python program that ends well."""
+    """Return the CPU seconds and the peak memory in MB of Python code."""
     start = processor()
-    said = subprocess.run(
+    printed = subprocess.run(
         (sys.executable, "-c", f"{code}; {PEAK}"), cwd=project, check=True, capture_output=True, text=True
     ).stdout
-    return processor() - start, float(said.split()[-1])
+    return processor() - start, float(printed.split()[-1])
 
 
 def timed(*command: str, cwd: Path) -> float:
@@ -131,9 +132,9 @@ def seconds_of(task: Callable[[], object]) -> float:
 
 
 def processor() -> float:
-    """Seconds of processor time that this process and its children, as far as they have ended, have used."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    """Return the CPU seconds of this process and of its children that have ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def git(folder: Path, *command: str) -> str:
@@ -141,7 +142,7 @@ def git(folder: Path, *command: str) -> str:
 
 
 def disk(folder: Path) -> float:
-    """MB that a folder takes on the disk, in whole blocks."""
+    """Return the MB that a folder takes on the disk."""
     return int(subprocess.check_output(("du", "-sk", str(folder)), text=True).split()[0]) / 1000
 
 

@@ -1,8 +1,6 @@
-"""What a search costs beside its stages, in ratios taken in one run on one machine.
+"""Measure the overhead of a search over its stages: `python -m bench.search PROJECT [FOLDER]`.
 
-    python -m bench.search PROJECT [FOLDER]
-
-PROJECT is a generated project whose environment is active; all is made in FOLDER, or in a temporary one.
+PROJECT is a generated project whose environment is active. All files are in FOLDER, or in a temporary folder.
 """
 
 import os
@@ -21,7 +19,7 @@ RANDOM = {"sampler": {"name": "RandomSampler", "seed": 1}}
 
 
 def main() -> None:
-    """Make the small repository of the tests, search in it, and print."""
+    """Create the small repository of the tests, search in it, and print the results."""
     project = Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(sys.argv[2] if len(sys.argv) > 2 else temporary)
@@ -53,7 +51,7 @@ def main() -> None:
         alone, together = between(burning, env, "one", 1), between(burning, env, "two", 2)
         print(f"two workers, CPU-bound stages     {alone / together:.2f} times as fast (at least 1.7)")
 
-        # What waits (for a GPU, or a service) leaves the processors to the search: how far do they carry it?
+        # Stages that wait for a GPU or a service need no CPU. So this shows how many workers a search feeds.
         waiting = make(folder / "waiting", project, env, RANDOM, seconds=4.0)
         for workers in WORKERS:
             a_second = 1 / between(waiting, env, f"workers-{workers}", workers)
@@ -67,19 +65,19 @@ def _seconds(*command: str, cwd: Path, env: dict[str, str]) -> float:
 
 
 def a_trial(repo: Path, env: dict[str, str], study: str, number: int, *options: str, after: int = 0) -> float:
-    """Seconds from asking Optuna to telling it, the median of all trials but the first, which warms up."""
+    """Return the median seconds of a trial, without the first trial, which is slower."""
     command = ("-m", "locatable", "search", "--study", study, "--trials", str(number), *options)
     _seconds(sys.executable, *command, cwd=repo, env=env)
     return statistics.median(trial.duration.total_seconds() for trial in trials(repo, study)[after + 1 :])
 
 
 def between(repo: Path, env: dict[str, str], study: str, workers: int, *options: str) -> float:
-    """Seconds from one trial's end to the next one's, workers being ready."""
+    """Return the seconds from the end of one trial to the end of the next, when all workers are ready."""
     number = ("--trials", str(2 * workers + 8), "--workers", str(workers))
     _seconds(
         sys.executable, "-m", "locatable", "search", "--study", study, *number, *options, cwd=repo, env=env
     )
-    # The first trial of each worker warms it up.
+    # Leave out the first trial of each worker, which is slower.
     done = sorted(trial.datetime_complete for trial in trials(repo, study))[workers - 1 :]
     return (done[-1] - done[0]).total_seconds() / (len(done) - 1)
 
@@ -90,7 +88,7 @@ def _bytes(repo: Path) -> int:
 
 
 def _add_experiments(repo: Path, number: int) -> None:
-    """Experiments of the baseline that differ in their params."""
+    """Add experiments to the baseline that differ in their params."""
     head = subprocess.run(
         ("git", "rev-parse", "HEAD"), cwd=repo, text=True, capture_output=True, check=True
     ).stdout.strip()

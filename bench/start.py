@@ -1,6 +1,6 @@
-"""How long a new project takes to its first metrics: `python -m bench.start`, with uv's cache warm.
+"""Measure the time from a new project to its first metrics, with a warm cache of uv: `python -m bench.start`.
 
-Run it with the template's own environment. All is made in a temporary folder.
+Run it with the environment of the template. All files are in a temporary folder.
 """
 
 import os
@@ -19,12 +19,12 @@ LOCKS = ("requirements.lock", "tools.lock")
 
 
 def main() -> None:
-    """Measure, and print one line each."""
+    """Measure, and print one line for each result."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         env = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
         project = folder / "tumour-classifier"
-        # Whatever uv does not have yet is not what is measured.
+        # Fill uv's cache first, so that no download is measured.
         install(generate(folder / "before"), folder / "warm")
 
         generating = timed(lambda: generate(folder))
@@ -46,24 +46,24 @@ def main() -> None:
 
 
 def generate(folder: Path) -> Path:
-    """A project as someone gets it who only presses Enter."""
+    """Generate a project with the default answers, and return its folder."""
     run("cookiecutter", "--no-input", "--default-config", "--output-dir", folder, TEMPLATE, cwd=TEMPLATE)
     return folder / "tumour-classifier"
 
 
 def install(project: Path, venv: Path) -> None:
-    """The same packages by uv alone."""
+    """Install the same packages with uv alone."""
     run("uv", "venv", "--quiet", "--python", sys.executable, venv, cwd=project)
     run("uv", "pip", "sync", "--quiet", "--python", venv, "--require-hashes", *LOCKS, cwd=project)
 
 
 def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> None:
-    """Run a command to its end."""
+    """Run a command, and fail if it fails."""
     subprocess.run(command, cwd=cwd, env=env, check=True, capture_output=True)
 
 
 def timed(task: Callable[[], object]) -> float:
-    """Seconds that it takes."""
+    """Return the seconds that a task takes."""
     start = time.perf_counter()
     task()
     return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Thousands of experiments in a second: copies of a real one with other values, by `git fast-import`.
+"""Add thousands of experiments within seconds: copies of a real result with changed values.
 
 python -m bench.synthetic PROJECT NUMBER [PREFIX]
 """
@@ -16,17 +16,17 @@ SERIES = "reports/train/plots/metrics"
 def add(
     project: Path, number: int, prefix: str = "synthetic", start: int = 0, trials: bool = False
 ) -> list[str]:
-    """Add experiments `<prefix>-<start>` and up to the baseline HEAD of a rebuilt project.
+    """Add the experiments `<prefix>-<start>` and following to the baseline HEAD of a project with results.
 
-    Each differs from HEAD as a real one would: `train.logistic.alpha`, `train.seed`, what train and evaluate
-    made of them, and the lock; the hashes of models are made up and nothing is in the cache.
+    Each one differs from HEAD as a real experiment would: in `train.logistic.alpha`, metrics, series and the
+    lock. The hashes of models are made up, and the cache holds none of their files.
 
     Args:
         project: a generated project whose HEAD has results.
-        number: how many.
-        prefix: what names begin with.
-        start: number of the first one.
-        trials: commit them as a search of the study `prefix` does.
+        number: the number of experiments.
+        prefix: the start of their names.
+        start: the number of the first experiment.
+        trials: true to commit them as trials of the study `prefix`.
 
     Returns:
         Their commit ids, in order.
@@ -70,7 +70,7 @@ def add(
 
 
 def _remade(lock: str, salt: str) -> str:
-    """The lock with new hashes for everything that `train` and `evaluate` make."""
+    """Return the lock with new hashes for all outputs of `train` and `evaluate`."""
     made = re.findall(
         r"^      md5: ([0-9a-f]{32})", "".join(re.split(r"^  train:$", lock, flags=re.M)[1:]), re.M
     )
@@ -83,14 +83,14 @@ def _remade(lock: str, salt: str) -> str:
 
 
 def _with_hashes(lock: str, hashes: dict[str, str]) -> str:
-    """The lock with these hashes by path."""
+    """Return the lock with these hashes, given by path."""
     for path, md5 in hashes.items():
         lock = re.sub(rf"(- path: {re.escape(path)}\n      hash: md5\n      md5: )\S+", rf"\g<1>{md5}", lock)
     return lock
 
 
 def _md5_of_folder(folder: str, files: dict[str, str]) -> str:
-    """What DVC calls a folder with those of these files that are in it."""
+    """Return DVC's hash of a folder that contains the given files below it."""
     inside = sorted(path for path in files if path.startswith(f"{folder}/"))
     listing = [{"md5": _md5(files[path]), "relpath": path.removeprefix(f"{folder}/")} for path in inside]
     return _md5(json.dumps(listing)) + ".dir"

@@ -1,6 +1,6 @@
-"""Memory of the stages on large tables, beside that of reading them: `python -m bench.tables PROJECT`.
+"""Compare the memory of stages on large tables with that of reading them: `python -m bench.tables PROJECT`.
 
-Run it with the project's environment. Tables are made up, and stages run in a copy, in a temporary folder.
+Run it with the project's environment. The tables are synthetic, and the stages run in a temporary copy.
 """
 
 import multiprocessing
@@ -36,7 +36,7 @@ def main(project: Path) -> None:
 
 
 def set_params(path: Path) -> None:
-    """Name the target; few epochs, which need the memory of many."""
+    """Set the target, and use few epochs, because more of them do not need more memory."""
     yaml = YAML()
     params = yaml.load(path.read_text())
     params["prepare"]["target"] = "kind"
@@ -45,7 +45,7 @@ def set_params(path: Path) -> None:
 
 
 def write_apart(path: Path, rows: int, columns: int) -> None:
-    """Write a table in a process of its own: what this one needs counts as its children's."""
+    """Write a table in a new process, so that its memory does not count for the children of this one."""
     writer = multiprocessing.get_context("spawn").Process(target=write, args=(path, rows, columns))
     writer.start()
     writer.join()
@@ -53,7 +53,7 @@ def write_apart(path: Path, rows: int, columns: int) -> None:
 
 
 def write(path: Path, rows: int, columns: int) -> None:
-    """Numbers with gaps, two columns of words, and two classes that follow one of the numbers."""
+    """Write a table of numbers with gaps, two columns of words, and two classes that depend on a number."""
     import numpy as np
     import pandas as pd
 
@@ -68,7 +68,7 @@ def write(path: Path, rows: int, columns: int) -> None:
 
 
 def peak(folder: Path, *arguments: str) -> int:
-    """Bytes that Python with these arguments had in memory at most, by what the system says of its end."""
+    """Return the peak memory in bytes of Python with these arguments, as reported by the system."""
     quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     os.chdir(folder)
     process = os.posix_spawn(sys.executable, [sys.executable, *arguments], os.environ, file_actions=quiet)

@@ -1,7 +1,7 @@
-"""Put the new project under Git, and say what to type next.
+"""Put the new project under Git, and print the next commands.
 
-Standard library only; no network. Nothing happens inside a repository that tracks this
-folder already, nor when cruft renders the template again to compare.
+Only the standard library is used, and no network. No repository is created inside one that already tracks
+this folder, and nothing happens when cruft renders the template again for a comparison.
 """
 
 import hashlib
@@ -23,13 +23,16 @@ def git(*command):
 
 
 def rendered_for_comparison():
-    """Whether cruft renders into a temporary folder; cookiecutter itself would name its output folder."""
+    """Return whether cruft renders into a temporary folder. cookiecutter itself sets `_output_dir`."""
     here, temporary = os.path.realpath("."), os.path.realpath(tempfile.gettempdir())
     return "_output_dir" not in ANSWERS and os.path.commonpath([here, temporary]) == temporary
 
 
 def cache_example():
-    """Put the example's table into DVC's cache, as the first commit names it and a user may replace it."""
+    """Put the example's table into DVC's cache.
+
+    The first commit refers to it, and after a user has replaced the table, it would exist nowhere else.
+    """
     with open("data/raw.csv", "rb") as file:
         table = file.read()
     digest = hashlib.md5(table, usedforsecurity=False).hexdigest()
@@ -37,7 +40,10 @@ def cache_example():
 
 
 def name_remote_for_all_commits():
-    """Name a relative remote in config.local, too, as `make setup` does in clones (the Makefile says why)."""
+    """Copy a relative remote to config.local, as `make setup` does in clones.
+
+    For commits that are not checked out, DVC cannot resolve a relative remote that only .dvc/config names.
+    """
     with open(".dvc/config", "rb") as file:
         remote = file.read().partition(b"['remote")
     if b'url = "..' in remote[2]:
@@ -45,7 +51,7 @@ def name_remote_for_all_commits():
 
 
 def write_new(path, content, mode=0o644):
-    """Write a file with the folders around it, unless it is there."""
+    """Write a file, and create its folders, unless the file exists."""
     if not os.path.exists(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
@@ -54,10 +60,10 @@ def write_new(path, content, mode=0o644):
 
 
 def commit():
-    """Make the first commit, unless another repository has this folder in it.
+    """Make the first commit, unless a repository already contains this folder.
 
     Returns:
-        What the user has to do instead, or None.
+        What the user has to do if there is no commit, or None.
     """
     inside, _ = git("rev-parse", "--is-inside-work-tree")
     ignored, _ = git("check-ignore", "--quiet", ".")
@@ -65,10 +71,10 @@ def commit():
         return None
     done, said = git("init", "--quiet")
     if done:
-        # `git init --initial-branch` needs Git 2.28; this works with every Git.
+        # `git init --initial-branch` needs Git 2.28, while this works with every version.
         done, said = git("symbolic-ref", "HEAD", "refs/heads/main")
     if done:
-        # A gitignore of the whole machine may hide `*.lock` or `data/`, and would hide them here.
+        # A global gitignore may hide `*.lock` or `data/`, which the project needs.
         done, said = git("-c", "core.excludesFile=" + os.devnull, "add", "--all")
     if not done:
         return "Git could not start a repository here: " + said

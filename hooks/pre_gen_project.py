@@ -1,6 +1,6 @@
-"""Refuse answers that could not become a working project: one line, and nothing is left behind.
+"""Refuse answers that cannot become a working project, with one line and without leaving files behind.
 
-Standard library only: cookiecutter may live in an environment of its own.
+Only the standard library is used, because cookiecutter can run in an isolated environment.
 """
 
 import json
@@ -12,14 +12,15 @@ import subprocess
 import sys
 import unicodedata
 
-# Answers are data: tojson leaves no quote that could end this literal. Copier hands them over instead.
+# cookiecutter renders the answers into this literal; `tojson` escapes all quotes that could end it. Copier
+# passes the answers as an argument.
 ANSWERS = json.loads(sys.argv[1] if "COPIER_OPERATION" in os.environ else r"""{{ cookiecutter | tojson }}""")
 
 FREE_TEXT = ("project_name", "description", "author")
 REMOTES = ("s3", "gs", "azure", "ssh", "webdavs")
 TRACKING = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
-# Folders of the project, and what can be imported in its environment with all extras and plug-ins: a package
-# of one of these names would hide the module.
+# The folders of the project, and all modules of its environment with all extras and plug-ins. A package with
+# one of these names would hide the module.
 TAKEN = set(
     """
     data docs dvc_plots mlartifacts mlruns models reports scripts tests
@@ -53,12 +54,15 @@ TAKEN = set(
     wrapt yaml yarl zc zipp
     """.split()
 )
-LONGEST = 100  # file systems take 255, and more than the name goes into a path
+LONGEST = 100  # file systems allow 255, but file names contain more than this name
 DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)}
 
 
 def text(answer):
-    """Any text on one or several lines, without control characters."""
+    """Return what is wrong with a text, which can have several lines, but no control characters.
+
+    Like all checks, it returns the rest of a sentence `it should be …`, or None for a valid answer.
+    """
     if not answer.strip():
         return "some text"
     for character in answer:
@@ -69,7 +73,7 @@ def text(answer):
 
 
 def folder(answer):
-    """A plain folder name that every file system and Git host takes."""
+    """Check a plain folder name that every file system and Git host accepts."""
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", answer) or ".." in answer:
         return "a folder name of letters, digits, '-', '_' and '.', with a letter or digit at both ends"
     if len(answer) > LONGEST:
@@ -80,7 +84,7 @@ def folder(answer):
 
 
 def package(answer):
-    """A Python identifier that hides nothing."""
+    """Check a Python identifier that hides no other module."""
     if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*", answer):
         return "a Python name: a letter, then letters, digits and '_'"
     if len(answer) > LONGEST:
@@ -93,7 +97,7 @@ def package(answer):
 
 
 def place(answer, schemes, example):
-    """What every address must be, whatever it points at."""
+    """Check what holds for all addresses; `example` describes the allowed ones."""
     if (
         not answer
         or answer != answer.strip()
@@ -108,7 +112,7 @@ def place(answer, schemes, example):
 
 
 def remote(answer):
-    """A folder, or an address of a kind that DVC can be installed for."""
+    """Check a DVC remote: a folder, or an address for which DVC has a plug-in."""
     example = "a folder, or an address that begins with " + ", ".join(scheme + "://" for scheme in REMOTES)
     scheme, separator, rest = answer.partition("://")
     if separator and (scheme not in REMOTES or not rest.strip("/")):
@@ -117,13 +121,13 @@ def remote(answer):
         return example + "; write a folder out in full"
     outside = re.match(r"[/\\]|[A-Za-z]:|\.\.([/\\]|$)", posixpath.normpath(answer))
     if not separator and not outside:
-        # Git would take what DVC stores there for the project's own.
+        # Git would track the files that DVC stores inside the project.
         return example + "; a folder outside of the project, such as ../NAME"
     return place(answer, REMOTES, example)
 
 
 def tracking(answer):
-    """An address that MLflow can keep runs at."""
+    """Check an address at which MLflow can store runs."""
     example = "a server's http(s):// address or a database's, such as sqlite:///mlflow.db"
     if answer == "databricks":
         return None
@@ -141,7 +145,7 @@ CHECKS = {
 CHECKS.update((question, text) for question in FREE_TEXT)
 
 
-# Waits until a folder is gone, then removes the folders around it, as far as they are empty.
+# Waits until a folder is gone, then removes its parent folders, as long as they are empty.
 REMOVE_PARENTS = """
 import os, sys, time
 folder, top = sys.argv[1:]
@@ -157,10 +161,13 @@ while folder.startswith(top + os.sep):
 
 
 def remove_parents():
-    """Leave none of the folders of an answer such as `a/b`: cookiecutter makes all, and removes the last."""
+    """Remove the parent folders that cookiecutter created for an answer such as `a/b`.
+
+    cookiecutter itself only removes the innermost folder, and only after this hook has ended. So a process in
+    the background waits for that.
+    """
     here, top = os.path.realpath("."), os.path.realpath(ANSWERS.get("_output_dir", "."))
     if os.path.dirname(here).startswith(top + os.sep):
-        # It can begin only when this hook has ended.
         command = [sys.executable, "-c", REMOVE_PARENTS, here, top]
         subprocess.Popen(command, cwd=top, stderr=subprocess.DEVNULL)
 
@@ -172,7 +179,7 @@ def main():
         if allowed:
             shown = answer if len(answer) <= 60 else answer[:57] + "..."
             remove_parents()
-            # Whatever a hook does, cookiecutter reports its refusal by a traceback.
+            # cookiecutter always prints a traceback when a hook fails.
             sys.exit(
                 f"{question}: {shown!a} is not allowed; it should be {allowed}\n"
                 "Nothing was generated; the traceback that follows is how the generator ends."

@@ -1,1 +1,1 @@
-"""What maintainers of this repository run."""
+"""Tools for the maintainers of this repository."""

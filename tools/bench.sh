@@ -1,5 +1,5 @@
 #!/bin/sh
-# `make bench`: what the tools cost, as ratios within one run, in a project made for it in build/bench/.
+# `make bench`: run all benchmarks, with a project that is generated in build/bench/.
 set -eu
 
 unset PYTHONDONTWRITEBYTECODE

@@ -1,16 +1,16 @@
 #!/bin/sh
-# `make demo`: a project from the template, rebuilt, varied and compared, in build/.
+# `make demo`: generate a project in build/, rebuild it, try variants, and compare and locate its results.
 set -eu
 
 unset PYTHONDONTWRITEBYTECODE
-# PROJECT_TASK is the template's question `task`.
+# PROJECT_TASK answers the template's question `task`.
 case "${PROJECT_TASK:-classification}" in
 classification) name=tumour-classifier loss=log_loss figure=roc.png ;;
 regression) name=penguin-mass loss=rmse figure=predicted.png ;;
 *) echo "PROJECT_TASK is classification or regression, not $PROJECT_TASK" >&2; exit 2 ;;
 esac
 project="$PWD/build/$name"
-# Git wants to know who commits; a machine without an identity gets one for the demo alone.
+# Git needs an author for commits. If the machine has no identity, use one for the demo only.
 git config user.email >/dev/null || export GIT_AUTHOR_NAME=Demo GIT_AUTHOR_EMAIL=demo@example.org \
     GIT_COMMITTER_NAME=Demo GIT_COMMITTER_EMAIL=demo@example.org
 
@@ -38,7 +38,7 @@ dvc repro
 
 step "5. Try two variants, each an experiment that Git keeps, and ask for one while it runs: dvc exp run -S"
 dvc exp run --temp --name forest -S train.model=forest &
-# It answers from when DVC has noted that it runs.
+# The command succeeds as soon as DVC has recorded that the experiment is running.
 while kill -0 $! 2>/dev/null && ! locatable locate forest 2>/dev/null; do sleep 0.2; done
 wait $!
 dvc exp run --temp --name boosting -S train.model=boosting

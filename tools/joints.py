@@ -1,9 +1,9 @@
-"""Run joints with other tools, each in an environment of its own, and say what came of it: `make joints`.
+"""Run the joints with other tools, each in a separate environment, and print the results: `make joints`.
 
     python -m tools.joints [NAME ...]
 
-A joint is a module `tests/joints/test_NAME.py`. Its inline script metadata (PEP 723) says which tool it is
-about and which packages that needs; uv adds these to what `.venv` has. docs/ecosystem.md has a row for it.
+A joint is a test module `tests/joints/test_NAME.py`. Its inline script metadata (PEP 723) names the tool and
+the packages that it needs; uv adds them to those of `.venv`. docs/ecosystem.md has a row for each joint.
 """
 
 import argparse
@@ -17,9 +17,9 @@ from pathlib import Path
 
 TEMPLATE = Path(__file__).parents[1]
 FOLDER = TEMPLATE / "tests" / "joints"
-# As PEP 723 has it.
+# The regular expression of PEP 723.
 METADATA = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
-# Seconds, for all of them and for one.
+# Time limits in seconds, for all joints and for a single one.
 MOST_TIME = 45 * 60
 MOST_TIME_FOR_ONE = 20 * 60
 
@@ -29,12 +29,12 @@ class Joint:
     """A joint with another tool.
 
     Attributes:
-        path: of the module that tests it.
-        question: which the tool answers; a heading of the map of tools.
-        tool: its name.
-        joint: what joins it to us: a path in this repository.
-        small: it needs nothing large, and `make test` runs it, too.
-        dependencies: what is installed for it, pinned; the tool itself comes first.
+        path: the test module.
+        question: the question that the tool answers; a heading in docs/ecosystem.md.
+        tool: the name of the tool.
+        joint: the path in this repository of the code that connects the tool.
+        small: true if it needs no large packages, so that `make test` runs it too.
+        dependencies: the pinned packages to install for it, starting with the tool itself.
     """
 
     path: Path
@@ -46,20 +46,20 @@ class Joint:
 
     @property
     def name(self) -> str:
-        """What `make joints` calls it."""
+        """The name of the joint for `make joints`."""
         return self.path.stem.removeprefix("test_")
 
     @property
     def version(self) -> str:
-        """The tool and its version; empty where it is no Python package."""
+        """The tool and its version, or an empty string if it is not a Python package."""
         return self.dependencies[0].replace("==", " ") if self.dependencies else ""
 
 
 def read_joint(path: Path) -> Joint:
-    """A joint, from the metadata of its module.
+    """Read a joint from the metadata of its module.
 
     Raises:
-        ValueError: it has none.
+        ValueError: the module has no metadata.
     """
     found = METADATA.search(path.read_text())
     if not found:
@@ -78,12 +78,12 @@ def read_joint(path: Path) -> Joint:
 
 
 def read_joints(folder: Path = FOLDER) -> list[Joint]:
-    """All joints, by name."""
+    """Return all joints, sorted by name."""
     return [read_joint(path) for path in sorted(folder.glob("test_*.py"))]
 
 
 def run(joint: Joint, limit: float) -> str:
-    """Run a joint for at most `limit` seconds; returns what came of it."""
+    """Run a joint for at most `limit` seconds, and return its result as text."""
     environment = ["uv", "run", "--quiet", "--no-project", "--python", sys.executable]
     tests = ["python", "-m", "pytest", "-n", "0", "--quiet", str(joint.path)]
     command = [*environment, "--with-requirements", str(joint.path), *tests]
@@ -97,7 +97,7 @@ def run(joint: Joint, limit: float) -> str:
 
 
 def outcome(stdout: str, stderr: str) -> str:
-    """What came of a joint: as pytest counts its tests, or why they did not begin."""
+    """Return pytest's counts of tests, or the reason why no test ran."""
     counts = re.findall(r"^((?:\d+ \w+(?:, )?)+) in [\d.]+s", stdout, re.MULTILINE)
     if counts:
         return re.sub(r", \d+ warnings?", "", str(counts[-1]))
@@ -106,12 +106,12 @@ def outcome(stdout: str, stderr: str) -> str:
 
 
 def is_good(result: str) -> bool:
-    """Whether tests ran and none failed."""
+    """Return whether tests ran and none of them failed."""
     return "passed" in result and "failed" not in result and "error" not in result
 
 
 def main() -> int:
-    """Run the joints that were asked for, or all; the exit code is 1 where one did not pass."""
+    """Run the given joints, or all; return 1 if one did not pass."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     joints = {joint.name: joint for joint in read_joints()}
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"all by default: {', '.join(joints)}")
@@ -130,8 +130,8 @@ def main() -> int:
             continue
         result = run(joint, min(MOST_TIME_FOR_ONE, deadline - begin))
         passed = passed and is_good(result)
-        said = ", ".join(text for text in (result, joint.version) if text)
-        print(f"{joint.tool}: {said} ({time.monotonic() - begin:.0f} s)", flush=True)
+        summary = ", ".join(text for text in (result, joint.version) if text)
+        print(f"{joint.tool}: {summary} ({time.monotonic() - begin:.0f} s)", flush=True)
     return 0 if passed else 1
 
 

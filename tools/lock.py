@@ -1,9 +1,10 @@
 """Resolve the locks of generated projects: `make lock`.
 
-`requirements.lock` is what stages may import, and is the same in every project. In templates/locks/,
-`tools.lock` and `extras.lock` are those of a project whose DVC remote is a folder. `s3.lock` and the others
-hold what a remote of that kind adds to both, and templates/macros.j2 merges them. All come from one
-resolution, so that no plug-in of DVC changes another package. A project's uv.lock is rendered from them.
+`requirements.lock` holds the packages that stages may import, and is the same in every project. In
+templates/locks/, `tools.lock` and `extras.lock` are those of a project whose DVC remote is a folder.
+`s3.lock` and the others hold the packages that a remote of that kind adds to both; templates/macros.j2 merges
+them. All locks come from one resolution, so that no plug-in of DVC changes other packages. The uv.lock of a
+project is rendered from them.
 """
 
 import subprocess
@@ -22,7 +23,7 @@ RESOLVE = "uv pip compile --quiet --universal --python-version 3.11 --no-header 
 
 
 def generate(remote: str, folder: str) -> Path:
-    """A project for this DVC remote, with the locks as they are."""
+    """Generate a project for this DVC remote with the current locks, and return its folder."""
     return Path(
         cookiecutter(
             str(TEMPLATE),
@@ -35,13 +36,13 @@ def generate(remote: str, folder: str) -> Path:
 
 
 def resolve_together(projects: list[Path], folder: Path) -> None:
-    """Resolve all projects at once, and have uv.lock of each new project prefer these versions."""
+    """Resolve all projects at once. The uv.lock of each new project then prefers these versions."""
     together = folder / "all.lock"
-    # What is locked already stays, unless a project wants another version.
+    # Start from the current locks, so that a version only changes if a project needs that.
     together.write_text("".join(path.read_text() for path in LOCKS.glob("*.lock")))
     command = [*RESOLVE, "--find-links", PROJECT / "vendor", "--output-file", together]
     for project in projects:
-        # The name of a group is that of one file: each project is resolved with its own.
+        # A group belongs to one pyproject.toml, so name the groups of each project below.
         command += [project / "pyproject.toml"]
     for project in projects:
         for group in ("tools", "dev"):
@@ -51,21 +52,21 @@ def resolve_together(projects: list[Path], folder: Path) -> None:
 
 
 def resolve(remote: str, folder: str) -> Path:
-    """Run the own `make lock` of a project for this DVC remote, and return the project."""
+    """Generate a project for this DVC remote, run its `make lock`, and return its folder."""
     project = generate(remote, folder)
     subprocess.run(["make", "-C", project, "lock"], check=True)
     return project
 
 
 def packages(lock: str) -> list[str]:
-    """Return one text for each package of a lock: its pin, and its hashes on the lines below."""
+    """Return the text of each package in a lock: the line with its version, and the lines with its hashes."""
     lines = lock.removeprefix(HEADER).replace("\n    --hash", "\0--hash").splitlines()
     return [line.replace("\0--hash", "\n    --hash") + "\n" for line in lines]
 
 
 def main() -> None:
     LOCKS.mkdir(exist_ok=True)
-    # A project cannot be rendered without the files that the last run left.
+    # Projects cannot be rendered if one of the files is missing.
     for name in ["tools", "extras", *REMOTES]:
         (LOCKS / f"{name}.lock").touch()
     with TemporaryDirectory() as name:

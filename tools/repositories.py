@@ -1,12 +1,14 @@
-"""Compares what the package says of every commit of some repositories with what DVC says of them.
+"""Compare what this package reads from every commit of some repositories with what DVC itself reads.
 
 python -m tools.repositories URL-OR-FOLDER...
 python -m tools.repositories --everywhere [--foreign URL-OR-FOLDER]... URL-OR-FOLDER...
 
-With `--everywhere`, it looks instead for files that are copied out of them, and for foreign ones, also of
-other repositories, in an index of all. Each is cloned into a temporary folder; nothing in it is run. Prints a
-line for each DVC project, and below it what differs and what could not be compared. Exits with 1 if anything
+Each repository is cloned into a temporary folder; nothing in it is run. The output has a line for each DVC
+project, followed by the differences and by what could not be compared. The exit code is 1 if anything
 differs.
+
+With `--everywhere`, the command instead reads all repositories into an index. It then has to find copies of
+their files, and must not find foreign files, such as those of the repositories after `--foreign`.
 """
 
 import argparse
@@ -23,28 +25,28 @@ from locatable.git import git
 from .comparison.compare import Comparison, compare
 from .comparison.everywhere import check
 
-# What can have results and is not cloned: branches of a clone's own remotes, and experiments.
+# Refs with results that `git clone` leaves out: the remote branches of a local clone, and experiments.
 REFS = ("+refs/remotes/*:refs/remotes/*", "+refs/exps/*:refs/exps/*")
 MOST_SHOWN = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare repositories; returns the exit code."""
+    """Compare repositories, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("sources", nargs="+", metavar="URL-OR-FOLDER")
     parser.add_argument("--everywhere", action="store_true")
     parser.add_argument("--foreign", action="append", default=[], metavar="URL-OR-FOLDER")
-    asked = parser.parse_args(arguments)
-    sources = asked.sources
-    # What cannot be read is told once, at the end.
+    options = parser.parse_args(arguments)
+    sources = options.sources
+    # DVC would log a warning for each file that it cannot read; the report lists them at the end.
     logging.disable(logging.WARNING)
-    # Git is not to ask for a password, and not to fetch what Git LFS keeps.
+    # Git should not ask for a password, and not download files of Git LFS.
     os.environ |= {"GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1"}
     failed = False
-    if asked.everywhere:
+    if options.everywhere:
         with tempfile.TemporaryDirectory(prefix="locatable-") as folder:
-            os.environ["XDG_CACHE_HOME"] = folder  # for clones
-            for holds, line in check(sources, asked.foreign, Path(folder)):
+            os.environ["XDG_CACHE_HOME"] = folder  # The index keeps its clones there.
+            for holds, line in check(sources, options.foreign, Path(folder)):
                 print(line, flush=True)
                 failed |= not holds
         return int(failed)
@@ -61,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def compare_repository(source: str, clone: Path) -> Iterator[tuple[str, Comparison]]:
-    """Name and comparison of each DVC project of a repository.
+    """Yield the name and the comparison of each DVC project in a repository.
 
     Args:
         source: URL or folder of the repository.
@@ -80,14 +82,14 @@ def compare_repository(source: str, clone: Path) -> Iterator[tuple[str, Comparis
     if unread:
         yield source, Comparison(not_compared=dict.fromkeys(unread, 1))
     for inside in projects:
-        # DVC looks for no more than this in a checkout: all else is read from commits.
+        # Check out only this folder, because DVC reads everything else from commits.
         git(clone, "checkout", "--quiet", "HEAD", "--", f":(literal){inside / '.dvc'}")
         _share_cache(Path(source) / inside / ".dvc/cache", clone / inside)
         yield f"{source} {inside}".removesuffix(" ."), compare(clone / inside, revs)
 
 
 def _fetch_others(clone: Path, source: str) -> list[str]:
-    """Fetch commits that a clone has not; returns why not."""
+    """Fetch commits that `git clone` leaves out; if that fails, return the reason."""
     try:
         git(clone, "fetch", "--quiet", source, *REFS)
     except GitError as error:
@@ -96,19 +98,19 @@ def _fetch_others(clone: Path, source: str) -> list[str]:
 
 
 def _projects(clone: Path) -> list[Path]:
-    """Folders of HEAD that are DVC projects."""
+    """Return the folders of HEAD that are DVC projects."""
     files = git(clone, "ls-tree", "-r", "-z", "--name-only", "HEAD").split("\0")
     return sorted(Path(file).parents[1] for file in files if f"/{file}".endswith("/.dvc/config"))
 
 
 def _share_cache(cache: Path, root: Path) -> None:
-    """Let a clone of a folder on this machine read what that folder has in its DVC cache."""
+    """Make a clone of a local repository use the DVC cache of that repository."""
     if cache.is_dir():
         (root / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n")
 
 
 def report(name: str, comparison: Comparison) -> Iterator[str]:
-    """A line about a project, and a line for each thing that differs or was not compared."""
+    """Yield a line about a project, and a line for each difference and for what was not compared."""
     found = comparison.mismatches
     yield f"{name}: {comparison.compared} commits compared, {len(found)} differences"
     yield from (f"  DIFFERS {mismatch}" for mismatch in found[:MOST_SHOWN])

@@ -1,7 +1,7 @@
-"""Build the wheel of `locatable` that travels with every generated project: `make wheel`.
+"""Build the wheel of `locatable` that is part of every generated project: `make wheel`.
 
-The same sources give the same bytes. The locks name the wheel by its hash, and a project's pyproject.toml by
-its version, so they are brought up to date as well.
+The same sources always give the same bytes. The hash of the wheel in the locks, and its version in the
+project's pyproject.toml, are updated too.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def build(folder: Path) -> Path:
 
 
 def pin(lock: Path, wheel: Path) -> None:
-    """Have a lock pin `locatable` to this wheel."""
+    """Make a lock pin `locatable` to this wheel."""
     version = wheel.name.split("-")[1]
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     pinned, count = re.subn(

@@ -1,4 +1,4 @@
-"""What conda and pip installed, beside what conda-lock.yml asks for."""
+"""Compare the packages that conda and pip installed with those that conda-lock.yml pins."""
 
 import json
 import re
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def drift(lock: str) -> dict[str, dict[str, str | None]]:
-    """Packages whose installed version is not the locked one; `None` where not installed.
+    """Return the packages whose installed version is not the locked one; `None` for a missing package.
 
     Args:
-        lock: text of conda-lock.yml.
+        lock: the text of conda-lock.yml.
     """
     from ruamel.yaml import YAML
 

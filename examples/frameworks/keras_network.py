@@ -1,6 +1,6 @@
-"""A Keras network as an estimator of scikit-learn, which learns for one epoch at a time.
+"""Make a Keras network an estimator of scikit-learn that trains one epoch at a time.
 
-Copy it to `network.py` in the package of a project; docs/how-to/frameworks.md has the rest.
+Copy this file to `network.py` in the package of a project; docs/how-to/frameworks.md explains the next steps.
 """
 # ruff: noqa: D102
 
@@ -21,7 +21,7 @@ def make_network(inputs: int, classes: int) -> keras.Sequential:
 
 
 class NetworkClassifier(ClassifierMixin, BaseEstimator):
-    """Takes classes of any type; what is written of it are its weights."""
+    """A classifier for classes of any type. Only its weights are pickled."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -33,7 +33,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             self.network_ = make_network(self.inputs_, len(classes))
         self.network_.fit(features, np.searchsorted(classes, target.to_numpy()), verbose=0)
 
-    fit = partial_fit  # without it, scikit-learn takes this for no estimator
+    fit = partial_fit  # scikit-learn recognizes an estimator by this method
 
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
         probability = self.network_.predict(features, verbose=0).astype("float64")

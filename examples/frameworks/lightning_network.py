@@ -1,6 +1,6 @@
-"""A network that Lightning trains: how it learns, how a run continues, and what is kept of it.
+"""Train a network with Lightning, continue an interrupted run from its checkpoint, and keep the weights.
 
-Copy it to `network.py` in the package of a project; docs/how-to/frameworks.md has the rest.
+Copy this file to `network.py` in the package of a project; docs/how-to/frameworks.md explains the next steps.
 """
 # ruff: noqa: D102
 
@@ -27,7 +27,7 @@ def make_layers(inputs: int, classes: int) -> nn.Sequential:
 
 
 class Network(LightningModule):
-    """Learns from the training rows, and is measured on all rows after each epoch."""
+    """Trains on the training rows, and measures itself on all rows after each epoch."""
 
     def __init__(self, layers: nn.Sequential, rows: dict[str, TensorDataset], seed: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Network(LightningModule):
 
     def record(self, values: dict[str, float]) -> None:
         self.series.append(values)
-        self.logger.log_metrics(values, step=len(self.series))  # 0 would be none
+        self.logger.log_metrics(values, step=len(self.series))  # Step 0 would count as no step.
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         checkpoint["series"] = self.series
@@ -66,7 +66,7 @@ class Network(LightningModule):
 
 
 class NetworkClassifier(ClassifierMixin, BaseEstimator):
-    """What `evaluate` reads. Arrays, unlike tensors, are written as the same bytes each time."""
+    """The model that `evaluate` reads. It holds arrays, which, unlike tensors, always give the same bytes."""
 
     def fit(self, features: dict[str, np.ndarray], target: dict[str, pd.Series], params: Params) -> Self:
         self.classes_ = np.unique(target["train"].unique())

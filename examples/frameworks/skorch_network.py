@@ -1,6 +1,6 @@
-"""A PyTorch network as an estimator of scikit-learn, which learns for one epoch at a time.
+"""Make a PyTorch network an estimator of scikit-learn that trains one epoch at a time.
 
-Copy it to `network.py` in the package of a project; docs/how-to/frameworks.md has the rest.
+Copy this file to `network.py` in the package of a project; docs/how-to/frameworks.md explains the next steps.
 """
 # ruff: noqa: D102
 
@@ -20,14 +20,14 @@ SETTINGS = {
 
 
 class Layers(nn.Sequential):
-    """One hidden layer, in double precision, as `make_encoder` gives its numbers."""
+    """A network with one hidden layer, in double precision like the output of `make_encoder`."""
 
     def __init__(self, inputs: int, classes: int) -> None:
         super().__init__(nn.Linear(inputs, 16).double(), nn.ReLU(), nn.Linear(16, classes).double())
 
 
 class NetworkClassifier(ClassifierMixin, BaseEstimator):
-    """Takes classes of any type; what is written of it are its weights."""
+    """A classifier for classes of any type. Only its weights are pickled."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -45,7 +45,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             self.start(features.shape[1], classes)
         self.net_.partial_fit(features, np.searchsorted(classes, target.to_numpy()))
 
-    fit = partial_fit  # without it, scikit-learn takes this for no estimator
+    fit = partial_fit  # scikit-learn recognizes an estimator by this method
 
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
         return self.net_.predict_proba(features)

@@ -1,6 +1,6 @@
-"""A network that the Trainer of Hugging Face trains, made from a configuration: nothing is downloaded.
+"""Train a network with Hugging Face's Trainer. It is created from a configuration, so nothing is downloaded.
 
-Copy it to `network.py` in the package of a project; docs/how-to/frameworks.md has the rest.
+Copy this file to `network.py` in the package of a project; docs/how-to/frameworks.md explains the next steps.
 """
 # ruff: noqa: D101, D102
 
@@ -23,7 +23,7 @@ from .params.train import Params
 
 
 class NetworkConfig(PreTrainedConfig):
-    inputs: int = 1  # features of a row
+    inputs: int = 1  # number of features
     classes: int = 2
 
 
@@ -47,7 +47,7 @@ def measure(predicted: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
 
 
 class Series(TrainerCallback):
-    """Writes the metrics of every epoch where the stage declares them."""
+    """Writes the metrics of each epoch to the files that the stage declares."""
 
     def __init__(self, live: Live) -> None:
         self.live = live
@@ -58,13 +58,13 @@ class Series(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         self.live.step = round(logs["epoch"])
-        for name, value in sorted(logs.items()):  # as a checkpoint has them
+        for name, value in sorted(logs.items()):  # Checkpoints hold them in this order too.
             if name.endswith(("_log_loss", "_accuracy")):
                 self.live.log_metric(name.removeprefix("eval_").replace("_", "/", 1), value)
 
 
 class NetworkClassifier(ClassifierMixin, BaseEstimator):
-    """What `evaluate` reads. Arrays, unlike tensors, are written as the same bytes each time."""
+    """The model that `evaluate` reads. It holds arrays, which, unlike tensors, always give the same bytes."""
 
     def fit(self, features: dict[str, np.ndarray], target: dict[str, pd.Series], params: Params) -> Self:
         self.classes_ = np.unique(target["train"].unique())
@@ -86,7 +86,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         data = {"train_dataset": rows["train"], "eval_dataset": rows}
         with Live("reports/train", dvcyaml=None, save_dvc_exp=False) as live:
             trainer = Trainer(network, arguments, **data, compute_metrics=measure, callbacks=[Series(live)])
-            # Written last: a checkpoint without it is not complete.
+            # This file is written last, so a checkpoint without it is incomplete.
             last = max(checkpoints.glob("*/trainer_state.json"), key=os.path.getmtime, default=None)
             trainer.train(last.parent if last else None)
         shutil.rmtree(checkpoints)

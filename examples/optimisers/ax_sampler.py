@@ -1,6 +1,6 @@
-"""Ax proposes, as a sampler of Optuna: `sampler: {name: ax_sampler.AxSampler, seed: 0}` in search.yaml.
+"""Use Ax as a sampler of Optuna: `sampler: {name: ax_sampler.AxSampler, seed: 0}` in search.yaml.
 
-Put this file beside it. The study stays the only record: Ax is told of its trials anew for each proposal.
+Put this file beside search.yaml. The study is the only record: each proposal tells a new Ax about its trials.
 """
 
 import logging
@@ -16,13 +16,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 Space = dict[str, BaseDistribution]
-# Trials that are drawn at random, before there is enough for a model.
+# The first trials are random, because a model needs some trials to start from.
 RANDOM_TRIALS = 5
 logging.getLogger("ax").setLevel(logging.WARNING)
 
 
 class AxSampler(BaseSampler):
-    """Bayesian optimisation by Ax of all params that every trial has; the others are drawn at random."""
+    """Proposes the params that all trials have by Bayesian optimisation with Ax, and the others at random."""
 
     def __init__(self, seed: int | None = None) -> None:
         self._seed = seed
@@ -30,11 +30,11 @@ class AxSampler(BaseSampler):
         self._space = IntersectionSearchSpace()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Space:
-        """The params for which Ax is asked."""
+        """Return the params that Ax proposes."""
         return {name: found for name, found in self._space.calculate(study).items() if not found.single()}
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Space) -> dict[str, Any]:
-        """What Ax proposes, from all trials that there are."""
+        """Return the proposal of Ax, given all complete and running trials."""
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if not search_space or len(complete) < RANDOM_TRIALS:
             return {}
@@ -52,25 +52,25 @@ class AxSampler(BaseSampler):
         return {name: found.to_external_repr(proposed[name]) for name, found in search_space.items()}
 
     def sample_independent(self, *arguments: Any) -> Any:
-        """A value of a param that not every trial has, or of one of the first trials."""
+        """Return a random value, for a param that not all trials have or for one of the first trials."""
         return self._random.sample_independent(*arguments)
 
 
 def objectives(study: Study) -> dict[str, str]:
-    """What Ax is to maximise, by the name of the value."""
+    """Return the expressions that Ax maximises, by the names of the objectives."""
     signs = {StudyDirection.MINIMIZE: "-", StudyDirection.MAXIMIZE: ""}
     return {f"value{n}": f"{signs[direction]}value{n}" for n, direction in enumerate(study.directions)}
 
 
 def as_ax(space: Space, params: dict[str, Any]) -> dict[str, float]:
-    """Values as Ax wants them: a choice is its number."""
+    """Return the values in the form that Ax expects, with the index of each choice."""
     stored = {name: found.to_internal_repr(params[name]) for name, found in space.items()}
     floats = [name for name, found in space.items() if isinstance(found, FloatDistribution)]
     return {name: value if name in floats else int(value) for name, value in stored.items()}
 
 
 def parameter(name: str, found: Any) -> ChoiceParameterConfig | RangeParameterConfig:
-    """A range or choices, as Ax has them."""
+    """Return Ax's configuration of a param."""
     if isinstance(found, CategoricalDistribution):
         numbers = list(range(len(found.choices)))
         return ChoiceParameterConfig(name, numbers, "int", is_ordered=False)

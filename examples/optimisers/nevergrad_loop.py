@@ -1,4 +1,4 @@
-"""Nevergrad proposes, and each of its trials is a DVC experiment, run by a worker of ours.
+"""Let Nevergrad propose params, and run each trial as a DVC experiment in a worker of `locatable`.
 
 In the folder of a DVC project, after a commit:
 

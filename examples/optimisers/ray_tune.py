@@ -1,10 +1,10 @@
-"""Ray Tune proposes, and each of its trials is a DVC experiment, run by a worker of ours.
+"""Let Ray Tune propose params, and run each trial as a DVC experiment in a worker of `locatable`.
 
 In the folder of a DVC project, after a commit:
 
     python ray_tune.py
 
-The workers need the repository in the same place: on a cluster, on a file system that its nodes share.
+All workers need the repository at the same path. On a cluster, use a file system that the nodes share.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ TRIALS = 12
 
 
 def trial(params: dict[str, Any], repo: str) -> None:
-    """Run the stages that these params make out of date, in a clone."""
+    """Run the stages that these params make out of date, in a clone, and report the loss to Ray Tune."""
     study, _, number = tune.get_context().get_trial_id().partition("_")
     with TrialRunner([METRIC], repo) as runner:
         finished = runner.run(f"tune-{study}-{int(number)}", params)
@@ -29,7 +29,7 @@ def trial(params: dict[str, Any], repo: str) -> None:
 
 
 def search(repo: str) -> tune.ResultGrid:
-    """Run all trials, one for each processor at a time."""
+    """Run all trials, as many at a time as there are CPUs."""
     tuner = tune.Tuner(
         tune.with_parameters(trial, repo=repo),
         param_space=SPACE,

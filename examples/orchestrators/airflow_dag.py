@@ -1,7 +1,7 @@
-"""Every stage of a DVC pipeline is a task of an Airflow DAG, and DVC decides what is out of date.
+"""Run each stage of a DVC pipeline as a task of an Airflow DAG; DVC decides what is out of date.
 
-Put this file into Airflow's folder of DAGs, and set DVC_PROJECT to a clone that its workers see.
-Once, and without a scheduler:
+Put this file into Airflow's folder of DAGs, and set DVC_PROJECT to a clone that the workers can read.
+To run the DAG once, without a scheduler:
 
     DVC_PROJECT=. python airflow_dag.py
 """
@@ -21,11 +21,11 @@ PROJECT = Path(os.environ["DVC_PROJECT"]).resolve()
 
 
 def task_id(address: str) -> str:
-    """A name that Airflow takes for a stage: `train@small` is `train.small`."""
+    """Return a valid task id for a stage: `train.small` for `train@small`."""
     return re.sub(r"[^\w.-]+", ".", address)
 
 
-# DVC locks the repository while it works in it: one stage at a time, and one run.
+# DVC locks the repository while it works in it, so allow only one stage and one run at a time.
 with DAG("dvc", schedule=None, max_active_tasks=1, max_active_runs=1) as dag:
     tasks: dict[str, BashOperator] = {}
     for address, stage in pipeline("HEAD", PROJECT).stages.items():

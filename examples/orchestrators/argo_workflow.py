@@ -1,12 +1,12 @@
-"""Every stage of a DVC pipeline is a task of an Argo workflow, and DVC decides what is out of date.
+"""Run each stage of a DVC pipeline as a task of an Argo workflow; DVC decides what is out of date.
 
 In the folder of a DVC project, after a commit:
 
     python argo_workflow.py IMAGE REPOSITORY > workflow.yaml
     argo submit workflow.yaml
 
-IMAGE has Git, DVC and the packages of the project; REPOSITORY is an address to clone. The pods work,
-one after another, in a clone on a volume of the workflow's own: `dvc.lock` and results are passed on with it.
+IMAGE needs Git, DVC and the packages of the project; REPOSITORY is a URL to clone. The pods work one after
+another in a clone on a volume of the workflow, which passes on `dvc.lock` and the results.
 """
 
 import re
@@ -28,17 +28,17 @@ dvc pull --allow-missing
 
 
 def name(address: str) -> str:
-    """A name that Kubernetes takes for a stage: `train@small` is `train-small`."""
+    """Return a name for a stage that Kubernetes accepts: `train-small` for `train@small`."""
     return re.sub(r"[\W_]+", "-", address).strip("-").lower()
 
 
 def workflow(image: str, repository: str) -> Workflow:
-    """The last commit's pipeline, with a task that checks it out, and one that pushes the results."""
+    """Return a workflow that checks out the last commit, runs its pipeline, and pushes the results."""
     read = pipeline("HEAD")
     with Workflow(
         generate_name="dvc-",
         entrypoint="stages",
-        # DVC locks the repository while it works in it: one stage at a time.
+        # DVC locks the repository while it works in it, so run only one stage at a time.
         parallelism=1,
         volumes=[Volume(name="work", size="10Gi", mount_path=FOLDER)],
     ) as made:

@@ -1,10 +1,10 @@
-"""Every stage of a DVC pipeline is an asset of Dagster, and DVC decides what is out of date.
+"""Make each stage of a DVC pipeline an asset of Dagster; DVC decides what is out of date.
 
 In the folder of a DVC project, after a commit:
 
     dagster dev -f dagster_assets.py
 
-An asset that is materialized runs `dvc repro --single-item STAGE`, which does nothing if nothing changed.
+Materializing an asset runs `dvc repro --single-item STAGE`, which does nothing if nothing has changed.
 """
 
 import re
@@ -16,12 +16,12 @@ from locatable import Stage, pipeline
 
 
 def key(address: str) -> str:
-    """A name that Dagster takes for a stage: `train@small` is `train_small`."""
+    """Return a valid asset key for a stage: `train_small` for `train@small`."""
     return re.sub(r"\W+", "_", address)
 
 
 def asset(address: str, stage: Stage) -> dg.AssetsDefinition:
-    """The outputs of a stage, as one asset."""
+    """Return one asset for all outputs of a stage."""
 
     @dg.asset(
         name=key(address),
@@ -46,7 +46,7 @@ def asset(address: str, stage: Stage) -> dg.AssetsDefinition:
     return outputs
 
 
-# DVC locks the repository while it works in it: one stage at a time.
+# DVC locks the repository while it works in it, so run only one stage at a time.
 definitions = dg.Definitions(
     assets=[asset(address, stage) for address, stage in pipeline("HEAD").stages.items()],
     executor=dg.in_process_executor,

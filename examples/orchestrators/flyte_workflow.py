@@ -1,10 +1,11 @@
-"""Every stage of a DVC pipeline is a task of a Flyte workflow, and DVC decides what is out of date.
+"""Run each stage of a DVC pipeline as a task of a Flyte workflow; DVC decides what is out of date.
 
 In the folder of a DVC project, after a commit:
 
     pyflyte run flyte_workflow.py rebuild
 
-runs the stages here. On a cluster, tasks need a volume with a clone of the project as their working folder.
+runs the stages on this machine. On a cluster, the working folder of the tasks has to be a volume with a clone
+of the project.
 """
 
 import subprocess
@@ -17,7 +18,7 @@ from locatable import pipeline
 
 @task
 def repro(stage: str) -> str:
-    """Run a stage, unless nothing has changed; what DVC says of it is the output."""
+    """Run a stage unless nothing has changed, and return what DVC prints."""
     done = subprocess.run(
         ("dvc", "repro", "--single-item", stage),
         stdout=subprocess.PIPE,

@@ -1,11 +1,11 @@
-"""Every stage of a DVC pipeline is a task of Kubeflow Pipelines, and DVC decides what is out of date.
+"""Run each stage of a DVC pipeline as a task of Kubeflow Pipelines; DVC decides what is out of date.
 
 In the folder of a DVC project, after a commit:
 
     python kubeflow_pipeline.py pipeline.yaml
 
-compiles it. On a cluster, `folder` is a clone of the project on a volume that is mounted into all tasks
-(`kfp-kubernetes` has `mount_pvc`), and IMAGE has Git, DVC and the packages of the project.
+compiles the pipeline. On a cluster, `folder` is a clone of the project on a volume that all tasks mount
+(with `mount_pvc` of `kfp-kubernetes`). IMAGE needs Git, DVC and the packages of the project.
 """
 
 import os
@@ -20,8 +20,8 @@ IMAGE = os.environ.get("IMAGE", "python:3.11")
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def repro(folder: str, stage: str) -> str:
-    """Run a stage, unless nothing has changed; what DVC says of it is the output."""
-    # Kubeflow takes this function alone to the task.
+    """Run a stage unless nothing has changed, and return what DVC prints."""
+    # Kubeflow copies only this function into the task, so it has to import what it needs.
     import subprocess
 
     done = subprocess.run(
@@ -38,13 +38,13 @@ def repro(folder: str, stage: str) -> str:
 
 
 @dsl.pipeline(name="dvc")
-def rebuild(folder: str):  # type: ignore[no-untyped-def] # Kubeflow takes a type for an output
-    """All stages, each after those that it needs."""
+def rebuild(folder: str):  # type: ignore[no-untyped-def] # Kubeflow would take a return type for an output.
+    """Run all stages, each one after the stages that it needs."""
     tasks: dict[str, dsl.PipelineTask] = {}
     for address, stage in pipeline("HEAD").stages.items():
         task = repro(folder=folder, stage=address)
         task.set_display_name(address)
-        # Whether there is something to do, DVC knows.
+        # DVC decides whether a stage has to run, so Kubeflow must not skip it.
         task.set_caching_options(False)
         task.after(*(tasks[other] for other in stage.needs))
         tasks[address] = task

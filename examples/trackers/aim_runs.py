@@ -1,11 +1,12 @@
 """Write the DVC experiments of a project as runs of Aim: params, series, hashes, and files as artifacts.
 
-In the folder of a DVC project; run again, it adds only what is new:
+In the folder of a DVC project (repeat the first command to add new experiments):
 
     python aim_runs.py FOLDER
     aim up --repo FOLDER
 
-Aim gives runs ids of its own, and so the commit is in the run: first in its description, last in its tags.
+Aim assigns its own ids to runs. So each run holds its commit: first in the description and, when the run is
+complete, also as `mirror.complete`.
 """
 
 import sys
@@ -21,13 +22,13 @@ COMPLETE = "mirror.complete"
 
 
 def known(repo: Repo) -> set[str]:
-    """Return the commits of the runs that say that they are whole."""
+    """Return the commits of the complete runs."""
     return {run[COMPLETE] for run in repo.iter_runs() if isinstance(run.get(COMPLETE), str)}
 
 
 def write(run: TrackedRun, repo: Repo, project: str) -> None:
-    """Write a run that says last that it is whole; delete what is left of earlier attempts."""
-    # Not `list_all_runs`: it answers from memory for half a second.
+    """Delete incomplete runs of the same commit, write a run, and then mark it as complete."""
+    # Do not use `list_all_runs`, which answers from a cache for half a second.
     for earlier in list(repo.structured_db.runs()):
         if (earlier.description or "").startswith(run.rev):
             repo.delete_run(earlier.hash)
@@ -38,16 +39,16 @@ def write(run: TrackedRun, repo: Repo, project: str) -> None:
         written[COMPLETE] = run.rev
     finally:
         written.close()
-    # What reads Aim's repository without `aim up` sees only what is in its index.
+    # Programs that read Aim's repository without `aim up` see only the runs in its index.
     RepoIndexManager.get_index_manager(repo).index(written.hash)
 
 
 def fill(written: Run, run: TrackedRun, artifacts: Path) -> None:
-    """Write all that a run holds."""
+    """Write the content of a run."""
     written.name = run.name
     written["params"] = run.params
     written["inputs"] = run.inputs
-    written["dvc"] = run.tags  # `run.tags` of a query means labels
+    written["dvc"] = run.tags  # In Aim's queries, `run.tags` stands for labels.
     for point in run.points:
         written.track(point.value, point.key, point.step)
     written.set_artifacts_uri(artifacts.as_uri())

@@ -1,6 +1,6 @@
 """Write the DVC experiments of a project as offline experiments of Comet; the commit is the experiment's key.
 
-In the folder of a DVC project; the second command sends them, and the first adds only what is new:
+In the folder of a DVC project (the first command writes new experiments, the second one uploads them):
 
     python comet_experiments.py WORKSPACE/PROJECT
     comet upload .cometml-runs/*.zip
@@ -15,7 +15,7 @@ import comet_ml
 from locatable import TrackedRun, tracked_runs
 
 FOLDER = Path(".cometml-runs")
-# Nothing of this machine or process: it has nothing to do with the experiment.
+# Log nothing about this machine or process, because the experiment ran elsewhere.
 SETTINGS = {
     "log_code": False,
     "log_graph": False,
@@ -31,12 +31,12 @@ SETTINGS = {
 
 
 def known() -> set[str]:
-    """Return the commits that have a whole archive here, sent or not."""
+    """Return the commits that have a complete archive here, uploaded or not."""
     return {file.stem for file in FOLDER.glob("*.zip")}
 
 
 def write(run: TrackedRun, workspace: str, project: str) -> None:
-    """Write an archive aside, and give it its place when it is whole."""
+    """Write an archive to a temporary folder, and move it to FOLDER when it is complete."""
     with TemporaryDirectory(dir=FOLDER, prefix=".partial-") as name:
         experiment = comet_ml.OfflineExperiment(
             workspace=workspace or None,

@@ -1,11 +1,11 @@
 """Write the DVC experiments of a project as logs of TensorBoard: scalars, the HPARAMS page, notes and tags.
 
-TensorBoard has no place for files, and rounds values to 32 bits. In the folder of a DVC project:
+TensorBoard cannot store files, and rounds values to 32 bits. In the folder of a DVC project:
 
     python tensorboard_logs.py FOLDER
     tensorboard --logdir FOLDER
 
-A log's name holds its commit, so that running the first command again adds only what is new.
+The name of each log contains its commit, so repeating the first command only adds new experiments.
 """
 
 import re
@@ -22,19 +22,19 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from locatable import TrackedRun, tracked_runs
 
-# TensorBoard reads files that have this in their name.
+# TensorBoard reads files whose names contain this.
 EVENTS = "events.out.tfevents"
 
 
 def known(folder: Path) -> set[str]:
-    """Return the commits that have a whole log."""
+    """Return the commits that have a complete log."""
     return {file.suffix.removeprefix(".") for file in folder.glob(f"*/{EVENTS}.*")}
 
 
 def write(run: TrackedRun, folder: Path) -> None:
-    """Write a log, and give it its name when it is whole."""
+    """Write a log under a temporary name, and rename it when it is complete."""
     seconds = run.time // 1000
-    # A folder is a run, and experiments of two baselines can have one name.
+    # TensorBoard shows each folder as a run. Experiments of different baselines can have the same name.
     name = run.name if run.rev[:7] in run.name else f"{run.name[:100]} {run.rev[:7]}"
     place = folder / re.sub(r"[^-.=@ \w]", "_", name)
     place.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def write(run: TrackedRun, folder: Path) -> None:
 
 
 def events(run: TrackedRun) -> Iterator[Event]:
-    """Yield what a log holds."""
+    """Yield the events of a log."""
     seconds = run.time / 1000
     for summary in (hparams_pb(run.params, run.rev, seconds), *texts(run)):
         yield Event(wall_time=seconds, summary=summary)
@@ -57,7 +57,7 @@ def events(run: TrackedRun) -> Iterator[Event]:
 
 
 def texts(run: TrackedRun) -> Iterator[Summary]:
-    """Yield the note, tags and hashes, and what names could not be held as Git has them."""
+    """Yield the note, tags, hashes, and the names and values that had to be changed, as they are in Git."""
     yield text_pb("note", run.note)
     for key, value in (run.tags | run.inputs).items():
         yield text_pb(f"tags/{key}", value)

@@ -1,6 +1,6 @@
-"""Write the DVC experiments of a project as offline runs of W&B, one for each commit, which is the run's id.
+"""Write the DVC experiments of a project as offline runs of W&B; the commit is the run's id.
 
-In the folder of a DVC project; the second command sends them, and the first adds only what is new:
+In the folder of a DVC project (the first command writes new runs, the second one uploads them):
 
     python wandb_runs.py ENTITY/PROJECT
     wandb sync wandb/offline-run-*
@@ -17,7 +17,7 @@ import wandb
 from locatable import TrackedRun, tracked_runs
 
 FOLDER = Path("wandb")
-# Nothing of this machine or process: it has nothing to do with the run.
+# Log nothing about this machine or process, because the experiment ran elsewhere.
 SETTINGS = wandb.Settings(
     mode="offline",
     silent=True,
@@ -33,15 +33,15 @@ SETTINGS = wandb.Settings(
 
 
 def known() -> set[str]:
-    """Return the commits that have a whole run here, sent or not."""
+    """Return the commits that have a complete run here, uploaded or not."""
     return {folder.name.rpartition("-")[2] for folder in FOLDER.glob("offline-run-*")}
 
 
 def write(run: TrackedRun, entity: str, project: str) -> None:
-    """Write a run aside, and give its folder its place when it is whole."""
+    """Write a run to a temporary folder, and move it to FOLDER when it is complete."""
     begun = time.strftime("%Y%m%d_%H%M%S", time.gmtime(run.time // 1000))
     with TemporaryDirectory(dir=FOLDER, prefix=".partial-") as name:
-        Path(name, "wandb").mkdir()  # without it, W&B takes another folder
+        Path(name, "wandb").mkdir()  # Without this folder, W&B writes elsewhere.
         session = wandb.init(
             id=run.rev,
             name=run.name,

@@ -1,11 +1,11 @@
 """Where every result of a DVC repository comes from, and how to rebuild it.
 
-What a script, a notebook or a test may import:
+The public API, for scripts, notebooks and tests:
 
     from locatable import read_coordinates
     read_coordinates(".", "HEAD").params.content
 
-For many revisions, open one `Reader` for all of them:
+To read many revisions, open one `Reader` for all of them:
 
     from locatable import Reader, coordinates_of
     with Reader(".") as reader:
@@ -13,24 +13,24 @@ For many revisions, open one `Reader` for all of them:
         for snapshot in reader.snapshots(experiment.rev for experiment in experiments):
             print(snapshot.rev, coordinates_of(snapshot).data.digest)
 
-What an orchestrator has to know of a revision, its stages with their commands and what each needs:
+An orchestrator needs the stages of a revision, their commands, and which stages each one depends on:
 
     from locatable import pipeline
     pipeline("HEAD").stages["train"].needs
 
-Trials that something else than `locatable search` proposes:
+To run trials that something other than `locatable search` proposes:
 
     from locatable import TrialRunner
     with TrialRunner(["metrics.json:valid.loss"]) as runner:
         runner.run("mine-0", {"train.rate": 0.1}).values
 
-Runs for another tracker than MLflow, without those that it has (`examples/trackers`):
+To send runs to a tracker other than MLflow, skipping the runs it already has (see `examples/trackers`):
 
     from locatable import tracked_runs
     for run in tracked_runs(".", known={"3f0c..."}):
         print(run.rev, run.params)
 
-Two modules are public, too: `locatable.mlflow`, for a project's own script that mirrors experiments, and
+Two modules are public as well: `locatable.mlflow`, for a project's own mirroring script, and
 `locatable.testing`, for its tests. Everything else can change from one version to the next.
 
 The command line is `locatable --help`.
@@ -69,7 +69,7 @@ __all__ = [
     "tracked_runs",
 ]
 
-# Imported when they are first used: `locatable --help` needs none of them.
+# Each name is imported on first use, because `locatable --help` needs none of them and should be fast.
 _MODULES = {
     "Coordinate": "results.coordinates",
     "Coordinates": "results.coordinates",

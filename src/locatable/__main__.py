@@ -1,4 +1,4 @@
-"""`python -m locatable` is the same as `locatable`."""
+"""Run the command line with `python -m locatable`, just like `locatable`."""
 
 import sys
 

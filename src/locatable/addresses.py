@@ -5,31 +5,33 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 PREFIX = "sqlite:///"
-# SQLAlchemy ends the path at `?`, and some decode `%`; Optuna fills in what is in braces.
+# Characters that must be quoted: SQLAlchemy ends the path at `?` and some versions decode `%`, and Optuna
+# treats braces as a template.
 SPECIAL = re.compile(r"[%?{}]")
 
 
 def sqlite_url(file: Path, query: str = "") -> str:
-    """Return the address of a database.
+    """Return the SQLAlchemy URL of a SQLite file.
 
     Args:
-        file: of the database.
-        query: options for the driver, as after `?`.
+        file: the database file.
+        query: options for the driver, in the form they have after `?`.
     """
-    place = str(file)
+    path = str(file)
     options = [query] if query else []
-    if SPECIAL.search(place):
-        # Slashes as well: MLflow makes the folders of what looks like a path, and does not decode it.
-        place = quote(place, safe="")
+    if SPECIAL.search(path):
+        # Quote the slashes too: MLflow creates the folders of anything that looks like a path, undecoded.
+        path = quote(path, safe="")
         if not _sqlalchemy_decodes():
-            # SQLite itself does so.
-            place = f"file:{place}"
+            # SQLite itself decodes a path that is given as a `file:` URI.
+            path = f"file:{path}"
             options.append("uri=true")
-    return f"{PREFIX}{place}?{'&'.join(options)}" if options else PREFIX + place
+    suffix = f"?{'&'.join(options)}" if options else ""
+    return PREFIX + path + suffix
 
 
 def sqlite_file(url: str) -> Path | None:
-    """Return the file of a database; None where the address is of another one, or of one in memory."""
+    """Return the database file that a SQLite URL names; None for other URLs and in-memory databases."""
     if not url.startswith(PREFIX):
         return None
     path, _, query = url.removeprefix(PREFIX).partition("?")
@@ -40,7 +42,7 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def absolute_url(url: str, folder: Path) -> str:
-    """Return an address whose file, where it is a relative one, is in `folder`; others stay as they are."""
+    """Resolve the relative file path of a SQLite URL against `folder`; return any other URL unchanged."""
     file = sqlite_file(url)
     if file is None or file.is_absolute():
         return url
@@ -50,7 +52,7 @@ def absolute_url(url: str, folder: Path) -> str:
 
 
 def _sqlalchemy_decodes() -> bool:
-    """Return whether SQLAlchemy decodes a path, as 2.1 does, or takes it as it is, as 2.0 does."""
+    """Return whether SQLAlchemy decodes percent-encoded paths: 2.1 does, 2.0 does not."""
     from sqlalchemy import make_url
 
     return make_url(f"{PREFIX}%41").database == "A"

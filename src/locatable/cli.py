@@ -1,7 +1,7 @@
 """The command line `locatable`: the only place that prints errors and decides exit codes.
 
-Each command is a module of `locatable.commands` and is imported only when it is asked for: MLflow, Optuna
-and DVC take seconds to import, and `locatable --help` should not.
+Each command is a module of `locatable.commands`, imported only when the command is run: MLflow, Optuna and
+DVC take seconds to import, and `locatable --help` should not.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from .git import leave_hook
 from .output import SafeOutput
 from .repository import find_project, require_regular_files
 
-# One line each in `locatable --help`.
+# The commands, each with its line in `locatable --help`.
 COMMANDS = {
     "locate": "say which commit, data and params a file, name or run comes from",
     "index": "keep an index of many repositories, for `locate --everywhere`",
@@ -40,11 +40,11 @@ COMMANDS = {
     "flow": "rebuild a revision as a Prefect flow",
 }
 OLDEST_PYTHON = (3, 11)
-# Where Python finds the name of a user, before it asks the system.
+# The variables in which Python looks for the user's name before it asks the system.
 USER_VARIABLES = ("LOGNAME", "USER", "LNAME", "USERNAME")
-# Longer lines of help are hard to read, however wide the terminal is.
+# Help is wrapped at this width even in a wider terminal, because longer lines are hard to read.
 MOST_COLUMNS = 100
-# What shells report for programs that SIGPIPE ended.
+# The exit code shells report for a program that was ended by SIGPIPE.
 PIPE_CLOSED = 141
 
 
@@ -52,68 +52,68 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     Args:
-        arguments: what comes after `locatable`; by default, what this process was started with.
+        arguments: the arguments after `locatable`; by default, those of this process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     leave_hook()
-    _name_user()
-    # DVC and tqdm would put streams of colorama's before ours, which act on what is to be shown.
-    colorama.init = _leave_streams
+    _set_user_and_home()
+    # DVC and tqdm call `colorama.init`, which would wrap our streams in streams that interpret escape codes.
+    colorama.init = _keep_streams
     output = SafeOutput(sys.stdout, wraps="--json" not in words)
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(SafeOutput(sys.stderr)):
         return _exit_code(words)
 
 
-def _leave_streams(*settings: object, **named: object) -> None:
-    """Do nothing, in place of what would change `sys.stdout` and `sys.stderr`."""
+def _keep_streams(*settings: object, **named: object) -> None:
+    """Replace `colorama.init`, and leave `sys.stdout` and `sys.stderr` as they are."""
 
 
 def _exit_code(words: list[str]) -> int:
-    """Run a command, and print its error, if any."""
+    """Run a command, print its error if it fails, and return the exit code."""
     try:
         exit_code = _run(words)
         sys.stdout.flush()
+        return exit_code
     except LocatableError as error:
-        lines = [str(error), error.hint]
-        _print_last("; ".join(line for line in lines if line))
+        _print_error("; ".join(filter(None, [str(error), error.hint])))
         return error.exit_code
     except KeyboardInterrupt:
-        _print_last("stopped")
+        _print_error("stopped")
         return INTERRUPTED
     except BrokenPipeError:
-        if not _output_is_closed():
-            raise  # A pipe to a process of ours, not to our reader.
-        # Python writes what is left when it ends.
+        if not _stdout_is_closed():
+            raise  # The broken pipe led to a process that we started, not to the reader of our output.
+        # Python flushes stdout at exit. Give it a stream that can still be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except OSError as error:
-        # The folder is another user's, or the disk can only be read.
+        # The folder belongs to another user, or the file system is read-only.
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not error.filename:
             raise
-        _print_last(f"{error.filename}: {error.strerror}; try it in a clone of your own")
+        _print_error(f"{error.filename}: {error.strerror}; try it in a clone of your own")
         return LocatableError.exit_code
-    return exit_code
 
 
-def _print_last(line: str) -> None:
-    """Print why a command ends after all that it printed, also where both go into one file."""
+def _print_error(line: str) -> None:
+    """Print why a command ends, after everything else it printed, even if both streams go into one file."""
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     print(line, file=sys.stderr)
 
 
-def _name_user() -> None:
-    """Give a user whom the system does not know a name and a home: DVC asks for both, in containers, too."""
+def _set_user_and_home() -> None:
+    """Set a name and a home for a user without an account, as in containers: DVC asks for both."""
     if any(os.environ.get(name) for name in USER_VARIABLES) and "HOME" in os.environ:
         return
     try:
         pwd.getpwuid(os.getuid())
     except KeyError:
         os.environ.setdefault("LOGNAME", str(os.getuid()))
-        os.environ.setdefault("HOME", "/")  # as Docker has it
+        os.environ.setdefault("HOME", "/")  # the home that Docker gives such a user
 
 
 def _run(words: list[str]) -> int:
+    """Check the environment, run the command that the first word names, and return its exit code."""
     _require_python()
     _require_utf8()
     if not words:
@@ -136,13 +136,14 @@ def _run(words: list[str]) -> int:
 
 
 def _run_command(name: str, words: list[str]) -> int:
+    """Parse the arguments of a command, run it, and return its exit code."""
     command = importlib.import_module(f".commands.{name}", __package__)
     parser = argparse.ArgumentParser(
         prog=f"locatable {name}", description=command.__doc__, formatter_class=_HelpFormatter
     )
     command.add_arguments(parser)
     arguments = parser.parse_args(words)
-    # Checked once for all commands, before any of them creates a file.
+    # This check is made here for all commands, so that it comes before any of them creates a file.
     works_anywhere = getattr(command, "works_anywhere", None)
     if works_anywhere is None or not works_anywhere(arguments):
         require_regular_files(_project())
@@ -151,7 +152,7 @@ def _run_command(name: str, words: list[str]) -> int:
 
 
 def _project() -> Path:
-    """Return the root of the project around the current folder."""
+    """Return the root of the project that contains the current folder."""
     try:
         folder = Path.cwd()
     except FileNotFoundError:
@@ -161,11 +162,11 @@ def _project() -> Path:
 
 def _main_parser() -> argparse.ArgumentParser:
     """Return the parser of `locatable --help` and `locatable --version`."""
-    lines = [f"  {name:<10} {summary}" for name, summary in COMMANDS.items()]
+    commands = "\n".join(f"  {name:<10} {summary}" for name, summary in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="locatable",
         usage="locatable COMMAND ...",
-        description="\n\n".join(["Find and rebuild results of a DVC repository.", "\n".join(lines)]),
+        description=f"Find and rebuild results of a DVC repository.\n\n{commands}",
         epilog="More about one of them: locatable COMMAND --help",
         formatter_class=_HelpFormatter,
     )
@@ -174,7 +175,7 @@ def _main_parser() -> argparse.ArgumentParser:
 
 
 def _require_python() -> None:
-    """Refuse an interpreter that was started on these files without installing them."""
+    """Refuse an old interpreter, which can run these files only without installing the package."""
     if sys.version_info < OLDEST_PYTHON:
         needed = ".".join(map(str, OLDEST_PYTHON))
         running = ".".join(map(str, sys.version_info[:2]))
@@ -182,7 +183,7 @@ def _require_python() -> None:
 
 
 def _require_utf8() -> None:
-    """Refuse an encoding in which names of DVC's files, which are UTF-8, are other names."""
+    """Refuse any other encoding, which would misread the file names in DVC's files: they are UTF-8."""
     encoding = sys.getfilesystemencoding()
     if encoding != "utf-8":
         raise UsageError(
@@ -196,15 +197,15 @@ def _unknown_command(name: str) -> UsageError:
     return UsageError(f"locatable: no command {name!r}{suggestion} (locatable --help)")
 
 
-def _output_is_closed() -> bool:
-    """Return true where the reader of our output has left, as `head` does."""
+def _stdout_is_closed() -> bool:
+    """Return whether the reader of our output has closed its end of the pipe, as `head` does."""
     poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)  # A closed reader is reported without being asked for.
+    poll.register(sys.stdout.fileno(), 0)  # poll always reports a closed pipe, so no event needs to be named.
     return bool(poll.poll(0))
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Wraps paragraphs of a description, and leaves indented ones, which are examples, as they are."""
+    """Wraps the paragraphs of a description, except indented ones, which are examples."""
 
     def __init__(self, prog: str) -> None:
         columns = min(shutil.get_terminal_size().columns, MOST_COLUMNS)

@@ -1,35 +1,35 @@
-"""What can go wrong for a user, as types.
+"""The exceptions of the package, each one a kind of failure that a user can act on.
 
     LocatableError
     ├── UsageError          the command line asks for something that does not make sense
     ├── GitError            Git refused
-    ├── NotFoundError       nothing of that name or content
+    ├── NotFoundError       nothing has that name, content or value
     ├── UnreadableError     a file of a revision cannot be understood
     ├── ProjectError        the project is not in a state that allows it
     ├── SettingsError       search.yaml or pyproject.toml is wrong
     ├── StoreError          MLflow's or Optuna's storage cannot be used
     └── CannotTryError      a proof cannot even begin
 
-Only the command line turns them into text and an exit code. A traceback is a fault of ours.
+Only the command line turns them into text and an exit code. A traceback is always a bug of ours.
 """
 
 import contextlib
 import re
 from collections.abc import Iterator
 
-# What shells report for programs that SIGINT ended.
+# The exit code shells report for a program that was ended by SIGINT.
 INTERRUPTED = 130
-# How systems, Git and SQLite say that there is no space left.
+# Messages by which operating systems, Git and SQLite report that no space is left.
 DISK_FULL = re.compile(r"no space left|out of disk ?space|disk is full|disk quota", re.IGNORECASE)
 
 
 class LocatableError(Exception):
-    """One line for the user: what is wrong, where, and what to do.
+    """An error with one line for the user: what is wrong, where, and what to do.
 
     Attributes:
         message: the line.
-        hint: what to do about it, where that is not part of the message.
-        exit_code: what the command ends with.
+        hint: what to do about it, unless the message says so itself.
+        exit_code: the exit code of the command.
     """
 
     exit_code = 1
@@ -52,7 +52,7 @@ class GitError(LocatableError):
     """Git refused.
 
     Attributes:
-        stderr: all that Git said.
+        stderr: everything that Git printed to its standard error.
     """
 
     def __init__(self, message: str, stderr: str = "") -> None:
@@ -61,7 +61,7 @@ class GitError(LocatableError):
 
 
 class NotFoundError(LocatableError):
-    """Nothing of that name or content."""
+    """Nothing has the name, content or value that the user asked for."""
 
 
 class UnreadableError(LocatableError):
@@ -69,7 +69,7 @@ class UnreadableError(LocatableError):
 
 
 class ProjectError(LocatableError):
-    """The project is not in a state that allows what was asked for."""
+    """The project is not in a state that allows the requested operation."""
 
 
 class SettingsError(LocatableError):
@@ -89,13 +89,13 @@ class CannotTryError(LocatableError):
         return f"cannot try: {self.message}"
 
 
-def joined_lines(said: object) -> str:
-    """Return what an error, or anything else, says in several lines as one."""
-    return " ".join(str(said).split())
+def joined_lines(message: object) -> str:
+    """Return the text of an error, or of any other object, with its lines joined into one."""
+    return " ".join(str(message).split())
 
 
 def disk_full() -> str:
-    """Return a sentence for a disk that is full, where nobody knows which one is."""
+    """Return the message for a full disk. It does not name the disk, because the error does not say which."""
     from tempfile import gettempdir
 
     return (
@@ -106,7 +106,7 @@ def disk_full() -> str:
 
 @contextlib.contextmanager
 def disk_full_errors() -> Iterator[None]:
-    """Turn what any library raises where a disk is full into one line for the user.
+    """Turn the exception that any library raises when a disk is full into one line for the user.
 
     Raises:
         ProjectError: a disk is full.
@@ -114,8 +114,8 @@ def disk_full_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # Of ours, only Git's own words do not say what to do.
-        is_told = isinstance(error, LocatableError) and not isinstance(error, GitError)
-        if is_told or not DISK_FULL.search(str(error)):
+        # Our own errors already say what to do, except GitError, which holds Git's words.
+        says_what_to_do = isinstance(error, LocatableError) and not isinstance(error, GitError)
+        if says_what_to_do or not DISK_FULL.search(str(error)):
             raise
         raise ProjectError(disk_full()) from error

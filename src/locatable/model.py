@@ -1,8 +1,8 @@
-"""The words of the domain, each once: stages and their records, experiments, paths, keys and values.
+"""The domain model: stages and their records, experiments, paths, keys and values.
 
-What dvc.yaml declares and what dvc.lock records stand side by side in a `Stage`. A path is a text relative
-to the DVC root (`../x` beside it), or a URL. DVC writes the key of a value as `file:dotted.key`, or as
-`dotted.key` where the file is params.yaml.
+A `Stage` combines what dvc.yaml declares with what dvc.lock records. A path is a string relative to the DVC
+root (`../x` is outside of it), or a URL. The key of a value has DVC's form: `file:dotted.key`, or just
+`dotted.key` if the file is params.yaml.
 """
 
 import json
@@ -15,16 +15,16 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 PARAMS_FILE = "params.yaml"
-# Where DVCLive puts series, below its own folder.
+# The folder, inside its own, in which DVCLive writes series: one file of values over steps for each metric.
 SERIES_FOLDER = "plots/metrics/"
-# Characters of a name in a stage's `params` that make DVC take it for a pattern.
+# If a name in a stage's `params` contains one of these characters, DVC takes it for a pattern.
 PATTERN = frozenset("*?[")
-# What a lock or a `.dvc` file says of a file or folder: `md5`, `size`, `nfiles` of a folder, and more.
+# The record of a file or folder in a lock or `.dvc` file: `md5`, `size`, `nfiles` (folders only), and more.
 Entry = Mapping[str, Any]
-# Its keys that hold a hash: of local files, of S3 and HTTP, or of HDFS.
+# The keys of an entry that can hold a hash: for local files, for S3 and HTTP, and for HDFS.
 HASHES = ("md5", "etag", "checksum")
-# In the message of an experiment's commit: between the name of a group of Hydra's and what was chosen of it,
-# which neither can hold; and how the line begins that holds what Optuna knew of a trial.
+# Two marks in the commit message of an experiment. The first stands between a Hydra group and the option
+# chosen from it; neither name can contain it. The second starts the line with Optuna's record of the trial.
 CHOSEN = " := "
 MEMORY = "optuna: "
 
@@ -34,11 +34,11 @@ class Experiment:
     """A DVC experiment.
 
     Attributes:
-        name: what DVC calls it.
+        name: its name in DVC.
         rev: its commit.
         baseline: the commit that it started from.
         committed: when it was committed, in seconds since 1970.
-        study: the Optuna study whose search made it, None if no search did.
+        study: the Optuna study whose search created it; None if no search did.
     """
 
     name: str
@@ -49,14 +49,15 @@ class Experiment:
 
 
 def experiment_ref(baseline: str, name: str) -> str:
-    """Return where DVC keeps an experiment of a baseline commit."""
+    """Return the Git ref under which DVC keeps an experiment of a baseline commit."""
     return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
 
 
 def experiment_message(name: str, choices: Mapping[str, str], memory: Mapping[str, Any]) -> str:
-    """Return the message of an experiment's commit: its name, choices in Hydra's groups, what Optuna knew.
+    """Return the commit message of a trial's experiment.
 
-    The choices are kept, since params.yaml holds what they stand for and not their names.
+    It has the name, the options chosen from Hydra's groups, and Optuna's record of the trial. The choices
+    must be kept there because params.yaml contains the values they stand for but not their names.
     """
     body = [f"{group}{CHOSEN}{chosen}" for group, chosen in choices.items()]
     if memory:
@@ -65,7 +66,7 @@ def experiment_message(name: str, choices: Mapping[str, str], memory: Mapping[st
 
 
 def choices_in(text: str) -> dict[str, str]:
-    """Return what a message, or any text around it, says was chosen of Hydra's groups."""
+    """Return the chosen option of each Hydra group, read from a commit message or a text that contains it."""
     choices = {}
     for line in text.split("\n"):
         group, mark, chosen = line.partition(CHOSEN)
@@ -75,10 +76,12 @@ def choices_in(text: str) -> dict[str, str]:
 
 
 def memory_in(text: str) -> dict[str, Any]:
-    """Return what a message, or any text around it, says that Optuna knew of the trial; empty for nothing.
+    """Return Optuna's record of the trial, read from a commit message or a text that contains it.
+
+    The result is empty if the message has no such record.
 
     Raises:
-        ValueError: the line was damaged.
+        ValueError: the line with the record is damaged.
     """
     for line in text.split("\n"):
         if line.startswith(MEMORY):
@@ -89,7 +92,7 @@ def memory_in(text: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Artifact:
-    """An entry below `artifacts` of a dvc.yaml; its path is relative to the DVC root."""
+    """An entry of the `artifacts` section of a dvc.yaml; its path is relative to the DVC root."""
 
     name: str
     path: str
@@ -99,13 +102,13 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Record:
-    """What `dvc.lock` records of a stage; all paths are relative to the DVC root.
+    """The record of a stage in `dvc.lock`; all paths are relative to the DVC root.
 
     Attributes:
-        cmd: a command or a list of them.
-        deps: entry of each file and folder that the stage read, by path.
-        outs: the same of what it wrote.
-        params: values by file, nested as the lock has them.
+        cmd: a command or a list of commands.
+        deps: the entries of the files and folders that the stage read, by path.
+        outs: the entries of the files and folders that it wrote, by path.
+        params: the values it used, by file, nested as in the lock.
     """
 
     cmd: str | list[str] = ""
@@ -120,9 +123,9 @@ class Output:
 
     Attributes:
         path: relative to the DVC root.
-        cached: whether DVC keeps it; otherwise Git does.
-        persistent: whether a run of the stage finds what the last one wrote (`persist: true`).
-        entry: what is recorded of it; None where nothing is.
+        cached: True if DVC's cache keeps it, False if Git does.
+        persistent: True if DVC does not delete it before the stage runs (`persist: true`).
+        entry: its recorded entry; None if it is not recorded.
     """
 
     path: str
@@ -137,24 +140,24 @@ class Output:
 
     @property
     def size(self) -> int:
-        """Bytes in it as recorded, 0 where that is not."""
+        """Its recorded size in bytes; 0 if none is recorded."""
         return int((self.entry or {}).get("size") or 0)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: what dvc.yaml declares, templates resolved, and beside it what dvc.lock records.
+    """A stage, as declared in dvc.yaml (with templates resolved) and as recorded in dvc.lock.
 
     Attributes:
-        address: what DVC calls it: `train`, `pipelines/a/dvc.yaml:train@x`.
-        folder: where it runs, relative to the DVC root.
-        cmd: a command or a list of them.
+        address: its name in DVC's commands: `train`, `pipelines/a/dvc.yaml:train@x`.
+        folder: the folder it runs in, relative to the DVC root.
+        cmd: a command or a list of commands.
         deps: paths of the files and folders that it reads.
-        params: names by file of the params that it reads; no names for all of a file.
-        outs: what it writes, by path.
-        frozen: whether DVC never runs it, and does not look at its dependencies and params.
-        always_changed: whether DVC runs it every time.
-        record: what it read and wrote when it ran; None where nothing is recorded.
+        params: the names of the params that it reads, by file; an empty list means the whole file.
+        outs: its outputs, by path.
+        frozen: True if DVC never runs it and ignores changes of its dependencies and params.
+        always_changed: True if DVC runs it every time.
+        record: its record in dvc.lock; None if it has none.
         needs: addresses of the stages whose outputs it reads.
     """
 
@@ -170,7 +173,7 @@ class Stage:
     needs: tuple[str, ...] = ()
 
     def with_record(self, record: Record | None) -> "Stage":
-        """Return the same stage with what dvc.lock records of it."""
+        """Return the stage with a record from dvc.lock, and with the record's entries in its outputs."""
         entries = record.outs if record else {}
         outs = {path: replace(out, entry=entries.get(path)) for path, out in self.outs.items()}
         return replace(self, outs=outs, record=record)
@@ -187,39 +190,43 @@ class Stage:
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """Its commands, to be run by a shell one after the other; of a text, DVC runs each line by itself."""
+        """Its commands in order, each run by its own shell; if `cmd` is a string, each line is a command."""
         return tuple(self.cmd if isinstance(self.cmd, list) else self.cmd.splitlines())
 
     @property
     def warm_starts(self) -> list[str]:
-        """Paths at which it finds its own last output, and may go on from there.
+        """Paths of the outputs from its previous run that it can continue from.
 
-        What DVC runs every time is a check or a download: it replaces what it wrote.
+        A stage that DVC always runs has none: it is a check or a download, and replaces its outputs.
         """
         return [out.path for out in self.outs.values() if out.persistent and not self.always_changed]
 
 
-def no_text(commands: str | list[Any]) -> str:
-    """Return what is wrong with commands of which one is no text; empty where all are."""
-    for command in commands if isinstance(commands, list) else ():
-        if not isinstance(command, str):
-            return f"YAML reads {command!r}, which cannot run: put the command in quotes"
+def command_fault(commands: str | list[Any]) -> str:
+    """Return an error message if one of the commands is not a string; empty if all are.
+
+    DVC's schema accepts such a command, and DVC only fails when it runs the stage.
+    """
+    if isinstance(commands, list):
+        for command in commands:
+            if not isinstance(command, str):
+                return f"YAML reads {command!r}, which cannot run: put the command in quotes"
     return ""
 
 
 @dataclass(frozen=True)
 class PipelineFile:
-    """What a dvc.yaml declares, with its templates resolved; all paths are relative to the DVC root.
+    """The declarations of a dvc.yaml, with templates resolved; all paths are relative to the DVC root.
 
     Attributes:
-        stages: by name.
-        metrics: files and folders, of the top and of all stages.
-        plots: the same.
-        plot_definitions: settings of each plot, by its path; by its name where the settings name the files.
-        params: files and folders that the top names.
-        artifacts: as named below `artifacts`.
-        variables: values that templates name, by file and dotted key.
-        fault: why DVC cannot run it; empty where it can.
+        stages: its stages, by name.
+        metrics: files and folders with metrics, declared at the top level or by a stage.
+        plots: files and folders with plots, declared at the top level or by a stage.
+        plot_definitions: the settings of each plot, by its path; by its name if the settings list the files.
+        params: params files and folders declared at the top level.
+        artifacts: the entries of `artifacts`.
+        variables: the values that templates use, by file and dotted key.
+        fault: why DVC cannot run the file; empty if it can.
     """
 
     stages: dict[str, Stage] = field(default_factory=dict)
@@ -233,12 +240,12 @@ class PipelineFile:
 
     @cached_property
     def outs(self) -> frozenset[str]:
-        """Paths of what its stages write."""
+        """Paths of the outputs of its stages."""
         return frozenset(path for stage in self.stages.values() for path in stage.outs)
 
 
 def recorded_hash(entry: Entry | None) -> str | None:
-    """Return the hash in an entry, whatever kind it is."""
+    """Return the hash in an entry, of any of the kinds in `HASHES`; None if there is none."""
     for kind in HASHES:
         if entry and kind in entry:
             return str(entry[kind])
@@ -246,95 +253,97 @@ def recorded_hash(entry: Entry | None) -> str | None:
 
 
 def address_of(folder: str, stage: str) -> str:
-    """Return what DVC calls a stage of the dvc.yaml in a folder: `train`, `pipelines/a/dvc.yaml:train@x`."""
+    """Return DVC's address of a stage in a folder's dvc.yaml: `train`, `pipelines/a/dvc.yaml:train@x`."""
     return f"{folder}/dvc.yaml:{stage}" if folder else stage
 
 
 @lru_cache(10_000)
 def join(*parts: str) -> str:
-    """Return a path relative to the DVC root; URLs and absolute paths stay as they are."""
+    """Join the parts of a path and normalize it. If the last part is a URL or absolute, it is the result."""
     if "://" in parts[-1]:
         return parts[-1]
     return posixpath.normpath(posixpath.join(*parts))
 
 
 def is_in(path: str, place: str) -> bool:
-    """Return whether a path is that of a file or folder, or of something in that folder."""
+    """Return whether a path equals `place` or lies inside it."""
     return path == place or path.startswith(f"{place}/") or place == "."
 
 
 def with_needs(stages: Mapping[str, Stage]) -> dict[str, Stage]:
-    """Return stages, by their address, that know which of the others they need."""
+    """Return the stages by address, each with `needs` set to the addresses of the stages it depends on."""
+    # The stages that write each path, and the stages that write something inside each folder.
     writers: dict[str, list[str]] = {}
-    below: dict[str, list[str]] = {}
+    writers_inside: dict[str, list[str]] = {}
     for stage in stages.values():
         for path in stage.outs:
             writers.setdefault(path, []).append(stage.address)
             for folder in (".", *folders(path)):
-                below.setdefault(folder, []).append(stage.address)
+                writers_inside.setdefault(folder, []).append(stage.address)
     linked = {}
     for stage in stages.values():
-        needs: dict[str, None] = {}
+        needs: dict[str, None] = {}  # used as an ordered set
         for path in (*stage.deps, *stage.params):
-            found = [address for place in (path, ".", *folders(path)) for address in writers.get(place, ())]
-            needs |= dict.fromkeys([*found, *below.get(path, ())])
+            for place in (path, ".", *folders(path)):
+                needs |= dict.fromkeys(writers.get(place, ()))
+            needs |= dict.fromkeys(writers_inside.get(path, ()))
         needs.pop(stage.address, None)
         linked[stage.address] = replace(stage, needs=tuple(needs))
     return linked
 
 
 def run_order(needs: Mapping[str, Collection[str]]) -> list[str]:
-    """Return stages, by those that each needs: each after these, and otherwise as they come.
+    """Return stage addresses in an order in which every stage comes after the stages it needs.
 
-    Stages in a circle, which DVC refuses to run, stay as they come.
+    Otherwise the order of the input is kept, also for stages in a cycle, which DVC refuses to run.
+
+    Args:
+        needs: the addresses of the stages that each stage needs, by its address.
     """
     order: list[str] = []
     waiting = dict.fromkeys(needs)
     while waiting:
-        next_one = next(iter(waiting))  # of a circle, where none is ready
-        for address in waiting:
-            if waiting.keys().isdisjoint(needs[address]):
-                next_one = address
-                break
-        order.append(next_one)
-        del waiting[next_one]
+        ready = (address for address in waiting if waiting.keys().isdisjoint(needs[address]))
+        address = next(ready, next(iter(waiting)))  # in a cycle, no stage is ready
+        order.append(address)
+        del waiting[address]
     return order
 
 
 @lru_cache(50_000)
 def folders(path: str) -> tuple[str, ...]:
-    """Return the folders around a path, outermost first, without the DVC root."""
+    """Return the parent folders of a path, outermost first, without the DVC root."""
     names = path.split("/")
     return tuple("/".join(names[:length]) for length in range(1, len(names)))
 
 
 def is_inside(path: str) -> bool:
-    """Return whether a path leads into the DVC project: neither beside it, nor to elsewhere, nor to a URL."""
+    """Return whether a path is inside the DVC project, so neither an absolute path, nor `../x`, nor a URL."""
     return not (path.startswith(("/", "../")) or path == ".." or "://" in path)
 
 
 def overlaps(path: str, others: Iterable[str]) -> bool:
-    """Return whether a path is one of the others, lies in one of them, or one of them in it."""
+    """Return whether a path equals one of the others, lies inside it, or contains it."""
     return any(is_in(path, other) or is_in(other, path) for other in others)
 
 
 def is_series(path: str) -> bool:
-    """Return whether a file is one of those that DVCLive writes for values over steps."""
+    """Return whether DVCLive wrote a file as a series: the values of a metric over steps."""
     return SERIES_FOLDER in path
 
 
 def holder(places: Iterable[str], path: str) -> str | None:
-    """Return the first of some files and folders that a path is, or lies in; None if there is none."""
+    """Return the first place that equals a path or is a folder around it; None if there is none."""
     return next((place for place in places if is_in(path, place)), None)
 
 
 @dataclass(frozen=True)
 class Key:
-    """The place of a value.
+    """The key of a value in a file of params or metrics.
 
     Attributes:
-        file: path of the file, as seen from the DVC root.
-        dotted: names of the sections around the value, and its own, joined by dots.
+        file: path of the file, relative to the DVC root.
+        dotted: the names of the sections around the value and of the value itself, joined by dots.
     """
 
     file: str
@@ -342,7 +351,7 @@ class Key:
 
     @classmethod
     def parse(cls, text: str) -> "Key":
-        """Read a key as `dvc exp run -S` takes it."""
+        """Parse a key in the form that `dvc exp run -S` takes."""
         file, _, dotted = text.rpartition(":")
         return cls(file or PARAMS_FILE, dotted)
 
@@ -351,14 +360,14 @@ class Key:
 
     @property
     def parts(self) -> list[str]:
-        """The names that `dotted` joins."""
+        """The names in `dotted`, one for each level."""
         return self.dotted.split(".")
 
     def value_in(self, content: Any) -> Any:
-        """Return the value that the key names in the content of its file.
+        """Look up the value in the content of the file.
 
         Raises:
-            LookupError, TypeError or ValueError: there is none.
+            LookupError, TypeError or ValueError: the content has no such value.
         """
         value = content
         for part in self.parts:
@@ -367,20 +376,23 @@ class Key:
 
 
 def index(container: Any, part: str) -> int | str:
-    """Return a part of a dotted key, as what indexes `container`: a position where that is a list."""
+    """Return a part of a dotted key as an index of `container`: an integer if that is a list."""
     return int(part) if isinstance(container, list) else part
 
 
 def flatten(values: Mapping[Any, Any], *, lists: bool = False) -> dict[str, Any]:
-    """Return nested mappings as one, with dotted keys; an empty mapping stays, as a value.
+    """Flatten nested mappings into one with dotted keys; an empty mapping is kept as a value.
 
-    With `lists`, what is in lists counts, too; its keys are positions.
+    With `lists`, lists are flattened too, with positions for keys.
     """
     return dict(_leaves(values, lists))
 
 
 def flatten_all(values: Mapping[Any, Any], *, lists: bool = False) -> dict[str, Any]:
-    """Return what `flatten` does, and lose no value: of `{"a.b": 1, "a": {"b": 2}}`, `a.b` and `a.b 2`."""
+    """Flatten nested mappings like `flatten`, but number equal keys instead of losing a value.
+
+    For example, `{"a.b": 1, "a": {"b": 2}}` becomes `{"a.b": 1, "a.b 2": 2}`.
+    """
     flat: dict[str, Any] = {}
     times: Counter[str] = Counter()
     for dotted, leaf in _leaves(values, lists):
@@ -390,6 +402,7 @@ def flatten_all(values: Mapping[Any, Any], *, lists: bool = False) -> dict[str, 
 
 
 def _leaves(values: Mapping[Any, Any], lists: bool) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and value of each leaf."""
     for key, value in values.items():
         inside = _items(value, lists)
         if not inside:
@@ -400,7 +413,7 @@ def _leaves(values: Mapping[Any, Any], lists: bool) -> Iterator[tuple[str, Any]]
 
 
 def _items(value: Any, lists: bool) -> Mapping[Any, Any]:
-    """Return what is inside of a value, by key; empty where nothing is."""
+    """Return the items of a mapping, and with `lists` of a list, by key; empty for any other value."""
     if isinstance(value, Mapping):
         return value
     if lists and isinstance(value, list):
@@ -409,21 +422,23 @@ def _items(value: Any, lists: bool) -> Mapping[Any, Any]:
 
 
 def json_text(content: Any, **layout: Any) -> str:
-    """Return content as JSON that every parser reads.
+    """Return content as JSON that every parser can read.
 
-    JSON has no NaN and no infinities: they become the texts `"NaN"`, `"Infinity"` and `"-Infinity"`. What
-    else it does not have, such as dates, becomes the text of the value.
+    JSON has no NaN and no infinities, so they are written as the strings `"NaN"`, `"Infinity"` and
+    `"-Infinity"`. Values of other types that JSON lacks, such as dates, are written as `str` shows them.
     """
     return json.dumps(_strict(content), default=str, allow_nan=False, **layout)
 
 
 def _strict(value: Any) -> Any:
+    """Replace the values and keys that JSON lacks, at any depth."""
     match value:
         case Mapping():
             strict = {}
             for key, item in value.items():
-                # YAML has dates, floats and lists for keys, too.
-                strict[key if isinstance(key, str | int | None) else str(key)] = _strict(item)
+                # In YAML, a key can also be a date, a float or a list.
+                json_key = key if isinstance(key, str | int | None) else str(key)
+                strict[json_key] = _strict(item)
             return strict
         case list() | tuple():
             return [_strict(item) for item in value]
@@ -432,18 +447,18 @@ def _strict(value: Any) -> Any:
     return value
 
 
-def same_value(one: Any, other: Any) -> bool:
-    """Return whether two values are equal, as Python compares them, and a NaN equal to any other NaN."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(same_value(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same_value, one, other))
-    both_nan = one != one and other != other
-    return both_nan or bool(one == other)
+def same_value(left: Any, right: Any) -> bool:
+    """Return whether two values are equal in Python, except that NaN equals NaN, also in nested values."""
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(same_value(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same_value, left, right))
+    both_nan = left != left and right != right
+    return both_nan or bool(left == right)
 
 
 def flat_params(files: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    """Return values of params files by the keys of `dvc exp run -S`."""
+    """Return the values of params files by key, as `dvc exp run -S` takes it; later files take precedence."""
     values = {}
     for file, content in files:
         for dotted, value in flatten(content).items():
@@ -457,27 +472,29 @@ def _key_text(file: str, dotted: str) -> str:
 
 
 def named_values(content: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return values of a params file by their dotted names; all of the file if there are no names."""
+    """Return the named values of a params file; without names, its whole content."""
     values = {}
     for name in names:
         try:
             values[name] = named_value(content, name)
         except (LookupError, TypeError, ValueError):
-            continue  # the stage would fail
+            continue  # a stage that names a missing param fails by itself
     return values if names else dict(content)
 
 
 def named_value(content: Any, name: str) -> Any:
-    """Return the value that a name in a stage's `params` stands for; DVC takes patterns such as `models.rf*`.
+    """Return the value that a name in a stage's `params` refers to.
+
+    As in DVC, the name can be a pattern such as `models.rf*`.
 
     Raises:
-        LookupError, TypeError or ValueError: there is none, or several values match.
+        LookupError, TypeError or ValueError: no value matches, or several do.
     """
     try:
         return Key("", name).value_in(content)
     except (LookupError, TypeError, ValueError):
         if PATTERN.isdisjoint(name):
             raise
-        from dpath import get  # DVC's own
+        from dpath import get  # the library with which DVC resolves patterns
 
         return get(content, name, separator=".")

@@ -1,6 +1,8 @@
-"""What is shown: no name that others chose acts on a terminal, no URL has a password, lines are broken.
+"""Terminal output and output files.
 
-And what is written: a file as a whole or not at all, whatever ends the program meanwhile.
+Text is shown without control characters (a file name from a strange repository could hold some), URLs
+without passwords, and long lines are wrapped. A file is written completely or not at all, even if the program
+is killed meanwhile.
 """
 
 import argparse
@@ -21,35 +23,35 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from tqdm import tqdm
 
-# Seconds of work without a word, where there is no terminal.
+# Seconds between two progress messages when stderr is not a terminal.
 PAUSE = 10.0
-# Bytes of a log's end in which its last line is.
+# Bytes to read from the end of a log to find its last line.
 LONGEST_LINE = 1000
 
-# What moves the cursor, sets a title, rings, changes the direction of letters, or cannot be seen.
+# Characters that move the cursor, set a title, ring the bell, change the text direction, or are invisible.
 _ACTING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
 )
-# A line of a command that can be copied, or of a table within a table: its spaces are of use.
+# The start of a line that is not wrapped, because its spaces matter: a command to be copied, or a table row.
 _KEPT_LINE = re.compile(r" {4}")
-# A word and the column in which what belongs to it begins.
+# A label, with the spaces up to the column in which its text begins.
 _LABEL = re.compile(r" *\S+ {2,}(?=\S)")
 _URL = re.compile(r"\w[\w+.-]*://\S+")
-# Stands for the `@` after a user name that stays.
+# Stands in for the `@` after a user name that is kept.
 _KEPT = "\0"
 
 
 def add_json_option(parser: argparse._ActionsContainer) -> None:
-    """Add `--json`: the result goes to the standard output, and all else that is said to the other one."""
+    """Add `--json`, which prints only the result to stdout; all messages go to stderr."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
 
 
 class SafeOutput:
-    """A stream of text in which nothing acts on the terminal that it goes to.
+    """A text stream that escapes control characters, so that no text can act on the terminal.
 
     Args:
-        stream: where to.
-        wraps: whether long lines are broken where a person reads them.
+        stream: the stream to write to.
+        wraps: whether to wrap long lines if the stream is a terminal.
     """
 
     def __init__(self, stream: TextIO, wraps: bool = True) -> None:
@@ -57,7 +59,7 @@ class SafeOutput:
         self._wraps = wraps and stream.isatty()
 
     def write(self, text: str) -> int:
-        """Write a text; a bar of progress may go back to the beginning of its line."""
+        """Write a text. A leading carriage return is kept: progress bars redraw their line with it."""
         start = "\r" if text.startswith("\r") else ""
         shown = visible(text.removeprefix(start))
         if self._wraps and not start:
@@ -67,7 +69,7 @@ class SafeOutput:
         return len(text)
 
     def flush(self) -> None:
-        """Write what the stream itself still holds."""
+        """Flush the underlying stream."""
         self._stream.flush()
 
     def __getattr__(self, name: str) -> object:
@@ -75,12 +77,12 @@ class SafeOutput:
 
 
 def visible(text: str) -> str:
-    r"""Return a text with control characters as they are written in Python: ESC is `\x1b`."""
+    r"""Return a text with its control characters escaped as in Python: ESC becomes `\x1b`."""
     return _ACTING.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def wrapped(line: str, width: int) -> str:
-    """Return a line broken at spaces, so that no part of it is longer than a width, if its words allow."""
+    """Return a line wrapped at spaces to a width. A single word may still be longer."""
     if len(line.rstrip("\n")) <= width or _KEPT_LINE.match(line):
         return line
     label = _LABEL.match(line)
@@ -99,8 +101,8 @@ def wrapped(line: str, width: int) -> str:
 
 
 def redact_urls(text: str) -> str:
-    """Return the text, without passwords in its URLs, and without user names, which only SSH needs."""
-    # Alone, a URL ends with the text, and its password can hold an `@`; within a text, a quote can end it.
+    """Return the text with passwords and user names removed from its URLs; SSH URLs keep their user names."""
+    # If the URL is the whole text, its password may contain `@` or a quote; within a text, these may end it.
     is_url = _URL.fullmatch(text)
     login = r"[^/\s]+" if is_url else r"[^/@\s\"']+"
     text = re.sub(rf"(\b(?:git\+)?ssh://[^/@:\s\"']+)(?::{login})?@", rf"\1{_KEPT}", text)
@@ -108,12 +110,12 @@ def redact_urls(text: str) -> str:
     return text.replace(_KEPT, "@")
 
 
-def progress_bar(plain: str, **options: Any) -> "tqdm[Any]":
-    """Return a bar of tqdm's; where there is no terminal, a line says every ten seconds how far it is.
+def progress_bar(line: str, **options: Any) -> "tqdm[Any]":
+    """Return a tqdm progress bar; without a terminal, it prints a line every ten seconds instead.
 
     Args:
-        plain: the line, as tqdm formats one: `run {n_fmt} of {total_fmt}`.
-        options: tqdm's.
+        line: the line to print without a terminal, in tqdm's format: `run {n_fmt} of {total_fmt}`.
+        options: options of tqdm.
     """
     from tqdm import tqdm
 
@@ -122,29 +124,29 @@ def progress_bar(plain: str, **options: Any) -> "tqdm[Any]":
 
     class Lines(tqdm):  # type: ignore[type-arg]
         def display(self, msg: str | None = None, pos: int | None = None) -> None:
-            # With a message, tqdm clears its line.
+            # tqdm passes a message only to clear the bar, and a printed line is not cleared.
             if msg is None:
                 print(self, file=sys.stderr, flush=True)
 
-    options |= {"file": io.StringIO(), "leave": False, "bar_format": plain, "miniters": 1}
+    options |= {"file": io.StringIO(), "leave": False, "bar_format": line, "miniters": 1}
     options |= dict.fromkeys(["delay", "mininterval", "maxinterval"], PAUSE)
     return Lines(**options)
 
 
 class Steps:
-    """Says on the standard error what is done; a context manager.
+    """Shows on stderr which step of a long command is running; a context manager.
 
-    A terminal also shows for how long; elsewhere a line says so after ten seconds, and then each time that it
-    took twice as long.
+    A terminal shows the elapsed time as well. Without one, a line with the time is printed after ten seconds,
+    and again each time the elapsed time has doubled.
 
     Args:
-        shows_log: show the last line of what `follow` names, too.
+        shows_log: whether to show the last line of the log passed to `follow` too.
     """
 
     def __init__(self, shows_log: bool = False) -> None:
         self._shows_log = shows_log
         self._log: Path | None = None
-        self._shown: Progress | None = None
+        self._progress: Progress | None = None
         self._ended = threading.Event()
 
     def __enter__(self) -> "Steps":
@@ -154,25 +156,25 @@ class Steps:
         self._end()
 
     def begin(self, line: str) -> None:
-        """Say what is done from now on."""
+        """Start a step: end the one before it, and show this line until the next."""
         self._end()
         self._log = None
         if not sys.stderr.isatty():
             print(line, file=sys.stderr, flush=True)
             self._ended = threading.Event()
-            threading.Thread(target=self._say_again, args=(line, self._ended), daemon=True).start()
+            threading.Thread(target=self._repeat, args=(line, self._ended), daemon=True).start()
             return
         from rich.console import Console
         from rich.progress import Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
         from rich.text import Text
 
         class LastLine(ProgressColumn):
-            def render(column, task: Task) -> Text:  # noqa: N805 (self is what the steps are)
+            def render(column, task: Task) -> Text:  # noqa: N805 (`self` is the Steps object)
                 return Text(self.last_line, style="dim", overflow="ellipsis", no_wrap=True)
 
         text = TextColumn("{task.description}", style="", markup=False)
-        # Other output goes where it would go without us.
-        self._shown = Progress(
+        # Rich writes to the real stderr and does not redirect: output of others keeps its stream.
+        self._progress = Progress(
             text,
             TimeElapsedColumn(),
             LastLine(),
@@ -181,16 +183,16 @@ class Steps:
             redirect_stderr=False,
             refresh_per_second=2,
         )
-        self._shown.add_task(visible(line), total=None)
-        self._shown.start()
+        self._progress.add_task(visible(line), total=None)
+        self._progress.start()
 
     def follow(self, log: Path) -> None:
-        """Note where the program that is run now writes what it prints."""
+        """Set the log of the program that this step runs, to show its last line."""
         self._log = log
 
     @property
     def last_line(self) -> str:
-        """The last line of what is followed; empty where nothing is shown of it."""
+        """The last line of the followed log; empty if there is none, or logs are not shown."""
         if not self._shows_log or not self._log:
             return ""
         with contextlib.suppress(OSError), self._log.open("rb") as file:
@@ -199,7 +201,8 @@ class Steps:
             return visible(lines[-1]) if lines else ""
         return ""
 
-    def _say_again(self, line: str, ended: threading.Event) -> None:
+    def _repeat(self, line: str, ended: threading.Event) -> None:
+        """Print the line again and again with the elapsed time, until the step has ended."""
         begun = time.monotonic()
         pause: float = PAUSE
         while not ended.wait(pause):
@@ -208,28 +211,29 @@ class Steps:
             print(f"{line}, {pause:.0f} s so far{last}", file=sys.stderr, flush=True)
 
     def _end(self) -> None:
+        """End the current step, if there is one."""
         self._ended.set()
-        if self._shown is not None:
-            self._shown.stop()
-            self._shown = None
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
 
 
 @contextlib.contextmanager
 def replacing(target: Path, mode: int | None = None) -> Iterator[IO[bytes]]:
-    """Yield a file that takes the place of the target when everything in it is on the disk.
+    """Yield a temporary file that replaces the target once its content is safely on the disk.
 
     Args:
-        target: what is there, if anything, is replaced, also where it is a link.
-        mode: permissions of the file; None for its owner alone.
+        target: the path to write. An existing file is replaced; if it is a link, the link itself is replaced.
+        mode: permissions of the file; by default, only its owner can read and write it.
 
     Raises:
-        OSError: it cannot be written; the target is as it was.
+        OSError: the file cannot be written; the target is unchanged.
     """
-    import tempfile  # `locatable --help` needs as little as possible
+    import tempfile  # imported here to keep `locatable --help` fast
 
-    number, name = tempfile.mkstemp(prefix=f".{target.name:.50}.", suffix=".part", dir=target.parent)
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name:.50}.", suffix=".part", dir=target.parent)
     try:
-        with open(number, "wb") as file:
+        with open(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -242,7 +246,7 @@ def replacing(target: Path, mode: int | None = None) -> Iterator[IO[bytes]]:
 
 
 def mode_of_new_files() -> int:
-    """Return the permissions that the user's other files have: a temporary one is for its owner alone."""
+    """Return the permissions of a file created normally, since a temporary file is private to its owner."""
     umask = os.umask(0)
     os.umask(umask)
     return 0o666 & ~umask

@@ -1,6 +1,6 @@
 """Checks for a project's own tests.
 
-A module of tests that has this line has a test of its own project:
+Import the test below into a test module, and pytest runs it on the project that contains this module:
 
     from locatable.testing import test_stages_declare_what_they_import
 """
@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 
 
 def test_stages_declare_what_they_import(request: "pytest.FixtureRequest") -> None:
-    """Fail where a stage of the project that is tested imports a module and does not declare it in dvc.yaml.
+    """Fail if a stage of the project imports a module that dvc.yaml does not declare as its dependency.
 
-    It counts as skipped where stages start Python in other ways: `locatable reproduce` checks these.
+    The test is skipped if all visible imports are declared but some stages start Python in a way that cannot
+    be analyzed; `locatable reproduce` checks those stages.
 
     Args:
-        request: what pytest knows of the module of tests, which lies in the project.
+        request: pytest's fixture, which knows the path of the test module and so of the project.
 
     Raises:
-        AssertionError: with a sentence for each import.
+        AssertionError: with a sentence for each undeclared import.
     """
     import pytest
 
@@ -35,7 +36,7 @@ def test_stages_declare_what_they_import(request: "pytest.FixtureRequest") -> No
 
 
 def undeclared_imports(project: Path = Path()) -> list[str]:
-    """Name the modules of a project that its stages import and do not declare in dvc.yaml.
+    """Return a sentence for each module that stages of a project import but do not declare in dvc.yaml.
 
     DVC does not notice a change of such a module. `locatable declare` adds them.
 
@@ -43,11 +44,12 @@ def undeclared_imports(project: Path = Path()) -> list[str]:
         project: a folder of the DVC project; by default, the working directory.
 
     Returns:
-        A sentence for each, and for each stage that runs a module that does not exist or imports a file with
-        a syntax error; empty if all is declared. Declared modules that are not imported do not count.
+        A sentence for each undeclared module, and for each stage that runs a module that does not exist or
+        imports a file with a syntax error; empty if everything is declared. Modules that are declared but not
+        imported are not reported.
 
     Raises:
-        LocatableError: the folder is in no DVC project, DVC cannot read a dvc.yaml, or no stage can be
+        LocatableError: the folder is not in a DVC project, DVC cannot read a dvc.yaml, or no stage can be
             checked.
     """
     sentences = []
@@ -59,20 +61,22 @@ def undeclared_imports(project: Path = Path()) -> list[str]:
 
 
 def unchecked_stages(project: Path = Path()) -> list[str]:
-    """Name the stages whose imports `undeclared_imports` cannot see, since they start Python in other ways.
+    """Return a sentence for each stage that `undeclared_imports` cannot check.
+
+    The commands of these stages show no Python file to analyze.
 
     Args:
         project: a folder of the DVC project; by default, the working directory.
 
     Returns:
-        A sentence for each, with its command.
+        A sentence for each such stage, with its command.
 
     Raises:
         LocatableError: as for `undeclared_imports`.
     """
     sentences = []
     for entry_plan in plan(read_declarations(project)):
-        if not entry_plan.is_seen and not entry_plan.fault:
+        if not entry_plan.starts_python and not entry_plan.fault:
             command = "; ".join(entry_plan.stages[0].commands)
             sentences.append(f"{entry_plan.address}: no Python file to be seen in `{command}`")
     return sentences

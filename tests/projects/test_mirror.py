@@ -163,7 +163,7 @@ def test_all_commits_and_watch(mirrored: Path, env: dict[str, str], tmp_path: Pa
         assert line.startswith("mirrored 1 new")
         watching.send_signal(signal.SIGINT)
         assert watching.wait(60) == 130
-        assert watching.stderr.read() == "stopped; the next call goes on from here\n"
+        assert watching.stderr.read() == "stopped; the next call continues from here\n"
     found = dump(f"sqlite:///{project}/mlflow.db", "all", env, project, deep=False)
     commits = git(project, "rev-list", "HEAD").split()
     locked = {rev for rev in commits if "dvc.lock" in git(project, "ls-tree", "--name-only", rev).split()}

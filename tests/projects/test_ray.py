@@ -423,7 +423,7 @@ def test_a_node_that_cannot_begin_is_done_without(
         done = run(*SEARCH, "--ray", cluster.address, "--trials", "4", cwd=folder, env=user)
     finally:
         broken.unlink()
-    assert "a worker cannot begin, and is done without: git clone: fatal: bad config line 1" in done.stderr
+    assert "a worker cannot start and is left out: git clone: fatal: bad config line 1" in done.stderr
     check_agreement(folder)
     assert len(experiments(folder)) == 4
 

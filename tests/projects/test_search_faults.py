@@ -131,7 +131,7 @@ def test_a_stage_that_fails_for_some_params(small: Any, user: dict[str, str]) ->
     ("trouble", "said"),
     [
         ("always", "does not work"),
-        ("nan", "metrics.json:valid.loss is nan, which is no finite number"),
+        ("nan", "metrics.json:valid.loss is nan, which is not a finite number"),
         ("children", "and left children"),
     ],
 )

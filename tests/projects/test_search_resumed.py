@@ -78,7 +78,7 @@ def test_trials_of_an_earlier_commit_are_named(small: Any, search: Search, user:
     run("dvc", "repro", "--quiet", cwd=folder, env=user)
     commit(folder, user)
     said = search(folder, "--trials", "4").stdout
-    assert f"Not all of these are of this commit, but some of {before}" in said
+    assert f"Some of these trials start from other commits: {before}" in said
     assert "dvc exp apply" not in said
     name = said.partition("How to take the best one over:  locatable locate ")[2].split()[0]
     best = min(trials(folder), key=lambda trial: trial.value)

@@ -131,9 +131,9 @@ def test_what_one_step_took_is_not_left_for_the_next(monkeypatch):
     monkeypatch.setattr(documents, "MOST_SECONDS", 10)
     bound = Bound()
     with bounded_reading("paper", bound):
-        documents.count_time(4)
+        documents.charge_time(4)
     with bounded_reading("paper", bound), documents.unbounded_time():
-        documents.count_time(4)
+        documents.charge_time(4)
     assert 5 < bound.seconds < 6.1
 
 

@@ -260,13 +260,13 @@ def test_a_commit_that_a_partial_clone_cannot_get_is_not_proven(cut_off, tmp_pat
 
 def test_stale_results_in_a_partial_clone_that_is_cut_off(cut_off):
     lines = text_of(cut_off, "HEAD").splitlines()
-    assert "  no commit of its history that this clone can read holds what made these results" in lines
+    assert "  no commit of its history in this clone has the files that made these results" in lines
     assert any("of them cannot be read, such as " in line for line in lines)
 
 
 def test_in_a_shallow_clone_not_all_of_a_history_is_known(shallow):
     lines = text_of(shallow, "HEAD").splitlines()
-    place = lines.index("  no commit of its history that this clone can read holds what made these results")
+    place = lines.index("  no commit of its history in this clone has the files that made these results")
     assert lines[place + 1] == "  this clone is shallow: `git fetch --unshallow` gets the rest of its history"
 
 

@@ -107,7 +107,7 @@ def test_it_says_what_it_changed_and_what_will_run(capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.splitlines() == [
         "train: added to dvc.yaml: pkg/models.py, which pkg/train.py imports",
         "`dvc repro` will now run again: train",
-        "not checked, since no Python file is to be seen in their commands: other",
+        "not checked, because their commands name no Python file of the project: other",
     ]
 
 
@@ -480,7 +480,7 @@ def test_what_was_not_looked_at_is_not_called_declared(
     pipeline("stages:\n  other:\n    cmd: Rscript fit.R\n")
     assert run(*options) == 0
     assert capsys.readouterr().out == (
-        "not checked, since no Python file is to be seen in their commands: other\n"
+        "not checked, because their commands name no Python file of the project: other\n"
     )
 
 

@@ -409,7 +409,7 @@ def test_however_much_differs_one_screen_shows_it(root: Path) -> None:
             values=values,
             outputs=dict.fromkeys(map(str, range(50)), "stage"),
             causes=causes,
-            idle=causes,
+            without_effect=causes,
             notes=["note"] * 9,
         )
         lines = render.to_text(crowded).splitlines()

@@ -1,4 +1,4 @@
-"""What `make documents` counts: the truth about figures beside what was said of them."""
+"""The scoring of `make documents`: answers about figures beside the origin of each figure."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from tools.documents.__main__ import PROGRAMS
 from tools.documents.corpus import Placement
-from tools.documents.score import Answer, Outcome, Said, answers_of, faults, outcomes
+from tools.documents.score import Answer, LocateRun, Outcome, answers_of, faults, outcomes
 
 WORKFLOW = Path(__file__).parents[2] / ".github/workflows/documents.yml"
 MINE = ("1f", "figures/roc")
@@ -81,20 +81,20 @@ def test_the_command_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "fault"),
+    ("run", "fault"),
     [
-        (Said([answer()], 1, "", 59, 10**8), []),
-        (Said([], 1, "a.pdf: encrypted", 1, 10**8), []),
-        (Said([], 1, "", 1, 10**8), ["no line that says why"]),
-        (Said([], 0, "", 61, 10**8), ["61 s of processor time"]),
-        (Said([], 0, "", 1, 2 * 10**9), ["2.0 GB of memory"]),
-        (Said([], -9, "", 1, 10**8), ["ended with -9"]),
-        (Said([], 1, "Traceback (most\nMemoryError", 1, 10**8), ["MemoryError"]),
+        (LocateRun([answer()], 1, "", 59, 10**8), []),
+        (LocateRun([], 1, "a.pdf: encrypted", 1, 10**8), []),
+        (LocateRun([], 1, "", 1, 10**8), ["no line that says why"]),
+        (LocateRun([], 0, "", 61, 10**8), ["61 s of processor time"]),
+        (LocateRun([], 0, "", 1, 2 * 10**9), ["2.0 GB of memory"]),
+        (LocateRun([], -9, "", 1, 10**8), ["ended with -9"]),
+        (LocateRun([], 1, "Traceback (most\nMemoryError", 1, 10**8), ["MemoryError"]),
     ],
 )
-def test_faults_of_a_run(said: Said, fault: list[str]) -> None:
-    assert faults(said)[: len(fault)] == fault
-    assert bool(faults(said)) == bool(fault)
+def test_faults_of_a_run(run: LocateRun, fault: list[str]) -> None:
+    assert faults(run)[: len(fault)] == fault
+    assert bool(faults(run)) == bool(fault)
 
 
 def test_the_weekly_job_installs_every_tool() -> None:

@@ -47,7 +47,7 @@ def test_a_param_without_a_value_is_refused() -> None:
 
 
 def test_no_workers_are_refused() -> None:
-    with pytest.raises(UsageError, match="--workers is to be positive"):
+    with pytest.raises(UsageError, match="--workers must be positive"):
         requested("--workers", "0")
 
 

@@ -228,7 +228,7 @@ def test_a_file_in_a_folder_that_dvc_tracks_is_found_once_its_list_is_in_the_cac
     shutil.move(project / ".dvc/cache", tmp_path / "away")
     write(place, {"copy.txt": "b in data"})
     main(["index", "add", str(project)])
-    assert "files in tracked folders, 1 of them" in said(capsys, "locate", "--everywhere", "copy.txt")[1]
+    assert "files in tracked folders (1)" in said(capsys, "locate", "--everywhere", "copy.txt")[1]
     shutil.move(tmp_path / "away", project / ".dvc/cache")
     main(["index", "refresh"])
     (told,) = found("copy.txt")
@@ -283,7 +283,7 @@ def test_a_revision_with_a_broken_file_is_said_to_be_left_out(
     main(["index", "add", str(tmp_path / "one")])
     write(place, {"foreign": "foreign", "copy.py": "print()"})
     text = said(capsys, "locate", "--everywhere", "foreign")[1]
-    assert f"parts of revisions, 1 of them, such as {tmp_path / 'one'} {broken[:7]}:dvc.lock" in text
+    assert f"parts of revisions (1), such as {tmp_path / 'one'} {broken[:7]}:dvc.lock" in text
     (told,) = found("copy.py")
     assert told["roles"] == {"train.py": "read by train"}
 
@@ -444,7 +444,7 @@ def test_figures_of_a_document_are_told_by_their_places(
     exit_code, text = said(capsys, "locate", "--everywhere", "paper.pdf")
     assert exit_code == 0
     assert re.search(r"^page 1  most similar \(a lead\)  file://\S+/one.git$", text, re.MULTILINE)
-    assert "page 2: no figure that is known" in text
+    assert "page 2: not a known figure" in text
 
 
 def test_a_foreign_figure_is_refused(figures: Path, found) -> None:
@@ -460,7 +460,7 @@ def test_who_has_no_clone_is_told_that_figures_were_not_compared(
     write(figures, {"small.png": saved(scaled(curves(1), 0.6), "PNG"), "same.png": curves(1)})
     exit_code, text = said(capsys, "locate", "--everywhere", "small.png")
     assert exit_code == 1
-    assert "no figure that is known; not compared with some of " in text
+    assert "not a known figure; not compared with some of " in text
     assert f"{tmp_path / 'two'}, file://{tmp_path / 'one.git'}" in text
     assert said(capsys, "locate", "--everywhere", "same.png")[0] == 0
 

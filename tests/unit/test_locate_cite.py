@@ -234,7 +234,7 @@ def test_what_is_not_committed_is_not_cited(project: Path, reader: Reader) -> No
     (result,) = locate(reader, "HEAD").results
     report = report_on(reader, result, None)
     uncommitted = type(report)(**{**vars(report), "uncommitted": ["execution"]})
-    with pytest.raises(ProjectError, match="execution in no commit: commit, and cite then"):
+    with pytest.raises(ProjectError, match="execution in no commit: commit first, then cite"):
         cite(reader, result, uncommitted, None)
 
 

@@ -285,6 +285,23 @@ def test_a_figure_in_a_tracked_folder(project: Path, tmp_path: Path) -> None:
     assert said(project, page(tmp_path, content)) == [("BYTES", [git(project, "rev-parse", "HEAD")])]
 
 
+def test_a_folder_that_a_stage_wrote_is_compared_after_it_became_source_data(
+    project: Path, tmp_path: Path
+) -> None:
+    content = drawing(4)
+    listing = json.dumps([{"md5": md5(content), "relpath": "loss.png"}])
+    name = md5(listing.encode())
+    entry = f"    - path: plots\n      hash: md5\n      md5: {name}.dir\n      size: 9\n"
+    written = commit(project, {"dvc.lock": lock({}) + entry}, "written")
+    source = f"outs:\n- md5: {name}.dir\n  path: plots\n"
+    tracked = commit(project, {"dvc.lock": lock({}), "plots.dvc": source}, "tracked")
+    cache = ".dvc/cache/files/md5"
+    write(project, {f"{cache}/{name[:2]}/{name[2:]}.dir": listing})
+    write(project, {f"{cache}/{md5(content)[:2]}/{md5(content)[2:]}": content})
+    resaved = saved(picture(content), "PNG", optimize=True)
+    assert said(project, page(tmp_path, resaved)) == [("PIXELS", [written, tracked])]
+
+
 def test_a_picture_of_the_source_data_is_known_by_its_bytes_alone(project: Path, tmp_path: Path) -> None:
     content = drawing(4)
     commit(project, {"scan.png.dvc": f"outs:\n- md5: {md5(content)}\n  path: scan.png\n"})
@@ -476,7 +493,7 @@ def test_a_picture_that_takes_too_much_memory_does_not_hide_the_others(
     monkeypatch.setattr("locatable.locate.figure_match.pixel_digest", too_much)
     with Reader(project) as reader:
         first, second = locate_document(reader, page(tmp_path, FOREIGN, MINE)).figures
-    assert (first.reason, second.match.name) == ("it takes too much memory to look at", "BYTES")
+    assert (first.reason, second.match.name) == ("comparing it takes too much memory", "BYTES")
 
 
 def test_an_archive_and_a_text_of_any_name(
@@ -507,7 +524,7 @@ def test_a_pdf_s_operators_are_hashed_as_words(monkeypatch: pytest.MonkeyPatch) 
     content = b" q\n 1  0 0 1 0 0 cm\t/Image Do Q longer-than-a-piece  "
     whole = hashlib.sha256(b" ".join(content.split())).digest()[:16]
     for size in (1, 2, 3, 7, 1_000):
-        monkeypatch.setattr("locatable.documents.pdf.TOGETHER", size)
+        monkeypatch.setattr("locatable.documents.pdf.CHUNK_BYTES", size)
         assert Canvas(content, DictionaryObject()).drawing().outline == whole
 
 
@@ -526,4 +543,4 @@ def test_a_text_that_is_not_here_is_no_figure(
     assert cli.main(["locate", str(tmp_path / "a.tex")]) == 1
     printed = capsys.readouterr().out
     assert "a.tex: 1 figure: 1 not found; 1 part not read\n" in printed
-    assert "line 1\n  not read: intro.tex is included and is not here\n" in printed
+    assert "line 1\n  not read: intro.tex is included, but does not exist\n" in printed

@@ -521,7 +521,7 @@ def test_a_table_of_data_is_looked_for_by_its_content_alone(look: Look) -> None:
 
 def test_only_a_document_is_compared_with_a_result(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["locate", "boosted", "--rev", "HEAD"]) == 2
-    assert "--rev: only a document is compared with a result" in capsys.readouterr().err
+    assert "--rev: only a document can be compared with a result" in capsys.readouterr().err
 
 
 def test_json_is_as_its_page_describes_it(

@@ -223,7 +223,7 @@ def test_the_commit_that_stale_results_are_of_is_the_one_to_rebuild() -> None:
 
 def test_where_no_commit_has_what_made_the_results_none_is_said_to_rebuild_them() -> None:
     lines = render.to_text(STALE).splitlines()
-    assert lines[2] == "  no commit in its history holds what made these results"
+    assert lines[2] == "  no commit in its history has the files that made these results"
     assert "  rebuild" not in lines
 
 

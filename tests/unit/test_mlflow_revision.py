@@ -262,7 +262,7 @@ def test_no_trial_is_the_best_one_of_several_objectives(tmp_path: Path) -> None:
 
 def test_a_file_that_a_run_has_from_another_machine_is_not_missing_in_it() -> None:
     content = Content(key="a", name="a", start=0, end=0, missing=["p.csv", "q.csv"])
-    content.find_elsewhere("this machine does not have: p.csv")
+    content.update_lacking("this machine does not have: p.csv")
     assert content.lacking == ["p.csv"]
 
 

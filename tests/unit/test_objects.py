@@ -11,7 +11,7 @@ from tiny_git import commit, git
 
 from locatable.errors import GitError, UnreadableError
 from locatable.git import objects as objects_module
-from locatable.git.objects import GitObjects
+from locatable.git.objects import GitObjects, PartialClone, fetch_commit
 
 FILES = {
     "README.md": "same\n",
@@ -80,6 +80,16 @@ def test_a_partial_clone_that_cannot_reach_its_remote_has_what_it_has(repo: Path
     shutil.rmtree(repo)
     with closing(GitObjects(tmp_path / "partial", ENDINGS)) as objects:
         assert objects.present_blobs([elsewhere, here]) == {here: b"same\n"}
+
+
+def test_a_remote_that_reports_no_error_and_sends_nothing_is_asked_once(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(repo, "config", "uploadpack.allowFilter", "true")
+    git(tmp_path, "clone", "--quiet", "--no-checkout", "--filter=blob:none", repo.as_uri(), "partial")
+    monkeypatch.setattr(PartialClone, "fetch", lambda self, names: set(names))
+    with pytest.raises(GitError, match="origin does not give them: it reports no error"):
+        fetch_commit(tmp_path / "partial", git(repo, "rev-parse", "HEAD"))
 
 
 def test_files_are_found_by_the_ending_of_their_name(repo: Path, objects: GitObjects, tree: str) -> None:

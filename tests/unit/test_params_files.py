@@ -230,7 +230,7 @@ REFUSED = {
         "params.yaml",
         "a: &x\n  l: 1\nb: *x\n",
         2,
-        r"a: cannot be set .* \*x stands for it, too",
+        r"a: cannot be set .* \*x refers to it, too",
     ),
     "TOML has no null": ("p.toml", "a = 1\n", None, "p.toml:a: cannot be set to None in p.toml: TOML has no"),
     "JSON has no date": ("p.json", '{"a": 1}', DATES[0], "p.json:a: cannot be set to .* not JSON"),

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 from shlex import quote
 
@@ -13,6 +15,9 @@ from tiny_proof import clone_of
 from locatable.clones.trial_clone import read_project
 from locatable.errors import ProjectError, UnreadableError
 from locatable.repository.dvc_repo import with_causes
+from locatable.results.processor import Processor
+from locatable.search.messages import Job
+from locatable.search.worker import run_trial
 
 STAGE = {
     "cmd": f"{quote(sys.executable)} train.py",
@@ -27,6 +32,9 @@ assert x >= 0, "x is negative"
 json.dump({"loss": x * 2}, open("metrics.json", "w"))
 open("model.bin", "w").write(str(x))
 """
+
+
+PROCESSOR = Processor("Xeon", 4)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +123,16 @@ def test_a_copied_experiment_has_the_same_results_under_another_name(clone, rev)
 
 def test_a_commit_that_is_no_trial_is_not_copied(clone):
     assert clone.copy_experiment("small-1", clone.baseline, {}) is None
+
+
+@pytest.mark.parametrize("is_copied", [True, False])
+def test_the_processor_of_a_trial_is_that_of_its_machine_unless_it_is_copied(clone, rev, tmp_path, is_copied):
+    same_params_rev = rev if is_copied else clone.baseline  # which is no trial
+    job = Job(f"copied-{is_copied:d}", {"x": 3}, ["metrics.json:loss"], same_params_rev=same_params_rev)
+    here = Future()
+    here.set_result(PROCESSOR)
+    result = run_trial(clone, job, threading.Event(), tmp_path / "log", lambda message: None, here)
+    assert result.processor == (None if is_copied else PROCESSOR)
 
 
 def test_a_stage_that_fails_is_one_line(clone):

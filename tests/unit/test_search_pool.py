@@ -234,12 +234,12 @@ def test_a_search_does_without_a_worker_that_cannot_begin():
     )
     study, recorder = search(backend)
     assert study.count() == {TrialState.COMPLETE: 3}
-    assert recorder.notices == ["a worker cannot begin, and is done without: no Git"]
+    assert recorder.notices == ["a worker cannot start and is left out: no Git"]
 
 
 def test_a_search_ends_where_no_worker_can_begin():
     backend = FakeBackend(completes, first=lambda number: [Unusable("no Git")])
-    with pytest.raises(ProjectError, match="a worker cannot begin: no Git"):
+    with pytest.raises(ProjectError, match="a worker cannot start: no Git"):
         search(backend)
 
 
@@ -300,5 +300,5 @@ def test_a_processor_that_cannot_be_recorded_is_said_and_the_trial_counts():
 
     shown = recorded(computes, refuse)
     (notice,) = shown.notices
-    assert notice.endswith("its processor is not noted: git notes: locked")
+    assert notice.endswith("its processor could not be recorded: git notes: locked")
     assert shown.finished[-1] == 1

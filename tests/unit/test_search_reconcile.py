@@ -142,7 +142,7 @@ def test_the_summary_has_a_line_for_each_kind_of_change():
     found = plan([running(0), running(1, x=0.1)], experiment(0, "a"), experiment(5, "f"))
     assert found.summary() == [
         "1 trials that were running are complete",
-        "1 trials that were running are lost, with what ran them",
+        "1 trials that were running are lost, since their workers ended",
         "1 of these are run again",
         "1 experiments of the study read from Git",
     ]

@@ -125,7 +125,7 @@ def test_the_next_best_is_recommended_where_the_best_was_removed():
 def test_trials_of_an_earlier_commit_are_named():
     said = recommend(study_with(0.1), [experiment(0, "other")], "basebase", attrgetter("name")).splitlines()
     assert said == [
-        "Not all of these are of this commit, but some of otherot",
+        "Some of these trials start from other commits: otherot",
         "How to take the best one over:  locatable locate small-0",
     ]
 

@@ -52,7 +52,7 @@ FAULTS_ALONE = {
     "space.train.x.low: ": space(low="small"),
     "study: 'a b': only letters, digits, - and _": {"study": "a b"},
     "pruner: needs a `series` to watch": {"pruner": {"name": "MedianPruner"}},
-    "metric: needs one at least": {"metric": []},
+    "metric: needs at least one": {"metric": []},
     "direction: needs as many entries as metric": {"metric": ["a.json:x", "a.json:y"]},
     "direction: ": {"direction": "down"},
     "trials: ": {"trials": 0},

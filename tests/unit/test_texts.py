@@ -194,7 +194,7 @@ MISSING = {
 
 @pytest.mark.parametrize(("text", "name"), MISSING.items())
 def test_a_text_that_is_included_and_is_not_here(paper: Path, text: str, name: str) -> None:
-    told = [("line 3", f"{name} is included and is not here")] if name else []
+    told = [("line 3", f"{name} is included, but does not exist")] if name else []
     write(paper / "parts/one.tex", "")
     assert found(write(paper / "a.tex", f"\n\n{text}\n")) == told
 
@@ -287,6 +287,12 @@ def test_members_that_lead_out_of_an_archive(tmp_path: Path, name: str) -> None:
             ("the rest", f"{name}: is in the archive, and not read"),
         ]
     assert not list(tmp_path.rglob("roc.png"))
+
+
+def test_several_members_that_lead_out_of_an_archive_are_counted(tmp_path: Path) -> None:
+    members = {"a.md": b"![](a.png)", "a.png": ROC, "../b.png": ROC, "../c.png": ROC, "inner.zip": ROC}
+    rest = found(archive(tmp_path / "a.zip", members))[-1]
+    assert rest == ("the rest", "../b.png: is in the archive, and not read; and 2 more")
 
 
 @pytest.mark.parametrize("name", ["roc.png/inner.png", f"{'a' * 300}.png"])
@@ -399,7 +405,7 @@ def test_texts_in_texts_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("locatable.documents.text.MOST_LEVELS", 3)
     for number in range(5):
         write(tmp_path / f"{number}.tex", f"\\includegraphics{{g}}\n\\input{{{number + 1}}}")
-    problem = "4: so many texts in texts are not read"
+    problem = "4: too many included texts"
     gone = "there is no such file"
     assert found(tmp_path / "0.tex") == [
         *(("line 1" if not n else f"{n} line 1", gone) for n in range(4)),

@@ -1,1 +1,1 @@
-"""Compares what the package reads of a commit with what DVC itself says of it, value by value."""
+"""Compare what this package reads from a commit with what DVC itself reads, value by value."""

@@ -1,4 +1,4 @@
-"""What the package says of a commit beside what DVC says of it: one check for each kind of value."""
+"""Compare what this package and DVC read from a commit, with one check for each kind of value."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,10 +19,10 @@ from locatable.results.values import number, read_metrics, read_outputs
 
 from .dvc_side import DvcRevision, DvcStage, Recorded
 
-# In place of a value that one side does not have.
+# Stands for a value that one side does not have.
 NOTHING = "(nothing)"
 
-# Key, DVC's value, ours.
+# Tuples of a key, DVC's value, and our value.
 _Values = Iterator[tuple[str, Any, Any]]
 
 
@@ -38,15 +38,15 @@ def _same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
-    # NaN is the same as NaN.
+    # Here, NaN equals NaN.
     return bool(one == other) or (one != one and other != other)
 
 
-def _stages(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """What each dvc.yaml declares."""
+def _stages(snapshot: Snapshot, revision: DvcRevision) -> _Values:
+    """Compare what each dvc.yaml declares."""
     declared = snapshot.stages
-    yield from _unequal("stage", dict.fromkeys(said.stages, "there"), dict.fromkeys(declared, "there"))
-    for address, stage in said.stages.items():
+    yield from _unequal("stage", dict.fromkeys(revision.stages, "there"), dict.fromkeys(declared, "there"))
+    for address, stage in revision.stages.items():
         if address not in declared:
             continue
         ours = declared[address]
@@ -64,9 +64,9 @@ def _stages(snapshot: Snapshot, said: DvcRevision) -> _Values:
         yield from _unequal(f"{address} params", names, our_names)
 
 
-def _records(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """What each lock records of stages, and each .dvc file of sources."""
-    recorded = {address: stage for address, stage in said.stages.items() if stage.is_recorded}
+def _records(snapshot: Snapshot, revision: DvcRevision) -> _Values:
+    """Compare what locks record about stages, and .dvc files about sources."""
+    recorded = {address: stage for address, stage in revision.stages.items() if stage.is_recorded}
     commands = {address: stage.recorded_cmd for address, stage in recorded.items()}
     yield from _unequal("recorded cmd", commands, {name: one.cmd for name, one in snapshot.records.items()})
     for address, stage in recorded.items():
@@ -75,10 +75,10 @@ def _records(snapshot: Snapshot, said: DvcRevision) -> _Values:
             continue
         for section, files, entries in (("deps", stage.deps, ours.deps), ("outs", stage.outs, ours.outs)):
             hashes = {path: entry.hash for path, entry in files.items() if entry.hash}
-            # The record of a file that is no longer declared is none of DVC's concern.
+            # DVC ignores the record of a file that is no longer declared.
             own = {path: _hash(entry) for path, entry in entries.items() if path in files}
             yield from _unequal(f"{address} recorded {section}", hashes, own)
-    sources = {path: entry.hash for path, entry in said.sources.items()}
+    sources = {path: entry.hash for path, entry in revision.sources.items()}
     yield from _unequal("source", sources, {path: _hash(entry) for path, entry in snapshot.sources.items()})
 
 
@@ -87,31 +87,31 @@ def _hash(entry: Mapping[str, Any]) -> str | None:
     return next((str(value) for value in values if value), None)
 
 
-def _params(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """Params, as the lock has them, or as their file does where it has none."""
+def _params(snapshot: Snapshot, revision: DvcRevision) -> _Values:
+    """Compare params: the values in the lock, or in the params file if the lock has none."""
     ours = snapshot.params
     recorded: dict[str, list[Any]] = {}
-    for stage in said.stages.values():
+    for stage in revision.stages.values():
         for file, values in stage.recorded_params.items():
             for dotted, value in flatten(values).items():
                 recorded.setdefault(str(Key(file, dotted)), []).append(value)
-    # DVC shows values of files, which can be newer than the record.
+    # DVC shows the values in files, which can be newer than the record.
     changed = {
         Key(file, name)
-        for stage in said.stages.values()
+        for stage in revision.stages.values()
         for file, names in stage.changed_params.items()
         for name in names
     }
-    for key in dict.fromkeys([*said.params, *recorded]):
+    for key in dict.fromkeys([*revision.params, *recorded]):
         if key in ours:
-            possible = [*recorded.get(key, []), *([said.params[key]] if key in said.params else [])]
+            possible = [*recorded.get(key, []), *([revision.params[key]] if key in revision.params else [])]
             if not any(_same(value, ours[key]) for value in possible):
                 yield f"param {key}", possible[0], ours[key]
-        elif key in recorded or not (key in said.default_params or _is_in(changed, key)):
-            yield f"param {key}", recorded.get(key, [said.params.get(key)])[0], NOTHING
-    for key in ours.keys() - said.params.keys() - recorded.keys():
-        is_unsaid = f"params {Key.parse(key).file}" in said.unsaid
-        if not is_unsaid and not _named_by_templates(snapshot, key):
+        elif key in recorded or not (key in revision.default_params or _is_in(changed, key)):
+            yield f"param {key}", recorded.get(key, [revision.params.get(key)])[0], NOTHING
+    for key in ours.keys() - revision.params.keys() - recorded.keys():
+        is_unread = f"params {Key.parse(key).file}" in revision.unread
+        if not is_unread and not _named_by_templates(snapshot, key):
             yield f"param {key}", NOTHING, ours[key]
 
 
@@ -124,21 +124,21 @@ def _is_in(changed: set[Key], text: str) -> bool:
 
 
 def _named_by_templates(snapshot: Snapshot, text: str) -> bool:
-    """Whether a value is one of a file of `vars` that DVC does not show, as it is named outside of stages."""
+    """Return whether a value is from a file in `vars`, which DVC does not show unless a stage names it."""
     key = Key.parse(text)
     named = [pipeline.variables.get(key.file, {}) for pipeline in snapshot.pipelines.values()]
     return any(key.dotted in flatten(values) for values in named)
 
 
-def _coordinates(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """Each hash that DVC records is in the coordinate that it belongs to."""
+def _coordinates(snapshot: Snapshot, revision: DvcRevision) -> _Values:
+    """Check that each hash that DVC records is in the coordinate that it belongs to."""
     found = coordinates_of(snapshot)
-    sources = {path: entry.hash for path, entry in said.sources.items() if entry.hash}
+    sources = {path: entry.hash for path, entry in revision.sources.items() if entry.hash}
     own = {**found.data.content, **found.environment.content["files"]}
     yield from _unequal("data", sources, {path: own[path] for path in sources if path in own})
     executed = {
         f"{address} {path}": entry.hash
-        for address, stage in said.stages.items()
+        for address, stage in revision.stages.items()
         for path, entry in stage.outs.items()
         if stage.is_recorded and entry.hash
     }
@@ -148,17 +148,17 @@ def _coordinates(snapshot: Snapshot, said: DvcRevision) -> _Values:
         for path, value in stage["outs"].items()
     }
     yield from _unequal("execution", executed, {name: ours[name] for name in executed if name in ours})
-    yield from _inputs(found, said)
+    yield from _inputs(found, revision)
     yield from _unequal("params", snapshot.params, found.params.content)
 
 
-def _inputs(found: Coordinates, said: DvcRevision) -> _Values:
-    """What stages read, and no stage wrote, is code, data or environment."""
+def _inputs(found: Coordinates, revision: DvcRevision) -> _Values:
+    """Check that everything that stages read and no stage wrote is code, data or environment."""
     content = [found.code.content["files"], found.data.content, found.environment.content["files"]]
     known = {path: str(value) for part in content for path, value in part.items()}
-    outs = {path for stage in said.stages.values() for path in stage.outs}
-    params = {file for stage in said.stages.values() for file in stage.params} | {"params.yaml"}
-    for address, stage in said.stages.items():
+    outs = {path for stage in revision.stages.values() for path in stage.outs}
+    params = {file for stage in revision.stages.values() for file in stage.params} | {"params.yaml"}
+    for address, stage in revision.stages.items():
         for path, entry in stage.deps.items():
             is_written = any(_overlap(path, out) for out in outs)
             if not stage.is_recorded or not entry.hash or is_written or path in params:
@@ -171,23 +171,23 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
 
 
-def _located(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """A file with a hash that DVC records is located where DVC records it."""
+def _located(snapshot: Snapshot, revision: DvcRevision) -> _Values:
+    """Check that a file with a recorded hash is located at the path for which DVC records it."""
     expected: dict[tuple[str, str], dict[str, set[str]]] = {}
 
     def expect(path: str, entry: Recorded, role: str, replacing: bool = False) -> None:
-        # A file on this machine has none of the hashes that servers make up.
+        # Etags and versions of servers are not hashes of a file's content, so no file can be located by them.
         if entry.hash and entry.kind in ("md5", "md5-dos2unix"):
             places = expected.setdefault((entry.hash, entry.kind), {})
             places[path] = {role} if replacing else places.get(path, set()) | {role}
 
-    recorded = {address: stage for address, stage in said.stages.items() if stage.is_recorded}
+    recorded = {address: stage for address, stage in revision.stages.items() if stage.is_recorded}
     for address, stage in recorded.items():
         for path, entry in stage.deps.items():
             expect(path, entry, _role(RoleKind.INPUT, address))
-    # Who made a file is told rather than who read it.
-    for path, entry in said.sources.items():
-        named = [address for address, (place, _) in said.artifacts.items() if is_in(place, path)]
+    # For a file that one stage wrote and others read, `locate` reports the writer.
+    for path, entry in revision.sources.items():
+        named = [address for address, (place, _) in revision.artifacts.items() if is_in(place, path)]
         name = named[0].rpartition(":")[2] if named else ""
         role = _role(RoleKind.ARTIFACT, name) if name else _role(RoleKind.SOURCE)
         expect(path, entry, role, replacing=True)
@@ -207,16 +207,16 @@ def _role(kind: RoleKind, stage: str | None = None) -> str:
     return f"{kind.name} {stage or ''}".strip()
 
 
-def _metrics(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """Metrics by file; and each number among those of the run in MLflow."""
+def _metrics(snapshot: Snapshot, revision: DvcRevision) -> _Values:
+    """Compare metrics by file, and check that the run in MLflow has each number."""
     contents = read_outputs(snapshot).contents
     ours: dict[str, Any] = {}
     for path, content in contents.items():
-        if said.metrics.get(path):
+        if revision.metrics.get(path):
             values = read_metrics(path, content)
             ours |= {f"{path}:{name}": value for name, value in values.items()}
     run = revision_content(snapshot, WantedRun(snapshot.rev, snapshot.rev))
-    for path, values in said.metrics.items():
+    for path, values in revision.metrics.items():
         for dotted, value in values.items():
             key = f"{path}:{dotted}"
             name = slashed(dotted) or Path(path).stem
@@ -227,7 +227,7 @@ def _metrics(snapshot: Snapshot, said: DvcRevision) -> _Values:
 
 
 def _is_shown(run: RunContent, name: str, value: Any) -> bool:
-    """Whether a run has a metric of this name and value, or a series that ends with it."""
+    """Return whether a run has a metric with this name and value, or a series that ends with the value."""
     ends = {key: points[-1].value for key, points in run.series.items() if points}
     for key, shown in [*run.metrics.items(), *ends.items()]:
         is_named = key.endswith(name) or f"/{name} " in f"/{key}"
@@ -236,37 +236,37 @@ def _is_shown(run: RunContent, name: str, value: Any) -> bool:
     return False
 
 
-def _plots(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """Files that DVC draws are among what the run in MLflow is made of."""
+def _plots(snapshot: Snapshot, revision: DvcRevision) -> _Values:
+    """Check that the files that DVC draws are among the outputs from which MLflow's run is made."""
     contents = read_outputs(snapshot).contents
-    ours = {path: _excerpt(contents[path]) for path in said.plots if path in contents}
-    yield from _unequal("plot", {path: _excerpt(text) for path, text in said.plots.items()}, ours)
+    ours = {path: _excerpt(contents[path]) for path in revision.plots if path in contents}
+    yield from _unequal("plot", {path: _excerpt(text) for path, text in revision.plots.items()}, ours)
 
 
 def _excerpt(content: bytes) -> tuple[int, int]:
     return len(content), hash(content)
 
 
-def _artifacts(snapshot: Snapshot, said: DvcRevision) -> _Values:
+def _artifacts(snapshot: Snapshot, revision: DvcRevision) -> _Values:
     ours = {f"{one.name} {one.path}": one.type for one in snapshot.artifacts}
-    theirs = {f"{name.partition(':')[2]} {path}": kind for name, (path, kind) in said.artifacts.items()}
+    theirs = {f"{name.partition(':')[2]} {path}": kind for name, (path, kind) in revision.artifacts.items()}
     yield from _unequal("artifact", theirs, ours)
 
 
-def _stale(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """What has changed since the lock was written: commands and params."""
+def _stale(snapshot: Snapshot, revision: DvcRevision) -> _Values:
+    """Compare which commands and params have changed since the lock was written."""
     found = differences(snapshot)
     dvc: dict[str, bool] = {}
     ours: dict[str, bool] = {}
-    for address, stage in said.stages.items():
-        if stage.is_recorded and said.stages:
+    for address, stage in revision.stages.items():
+        if stage.is_recorded and revision.stages:
             dvc |= {f"{address} {what}": True for what in _changes(stage)}
     for one in found:
         if one.kind is Kind.COMMAND:
             ours[f"{one.stage} cmd"] = True
         if one.kind is Kind.PARAM:
             key = Key.parse(one.name)
-            file = one.name if one.name in said.stages[one.stage].params else key.file
+            file = one.name if one.name in revision.stages[one.stage].params else key.file
             ours[f"{one.stage} params of {file}"] = True
     yield from _unequal("changed since:", dvc, ours)
 
@@ -278,11 +278,11 @@ def _changes(stage: DvcStage) -> Iterator[str]:
         yield from (f"params of {file}" for file in stage.changed_params)
 
 
-def _datasets(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """Sources are datasets of the run in MLflow, and params its params."""
+def _datasets(snapshot: Snapshot, revision: DvcRevision) -> _Values:
+    """Check that the run in MLflow has all sources as datasets, and all params."""
     run = revision_content(snapshot, WantedRun(snapshot.rev, snapshot.rev))
     shown = {dataset.name: dataset.digest for dataset in run.datasets}
-    sources = {redact_urls(path): one.hash for path, one in said.sources.items() if one.hash}
+    sources = {redact_urls(path): one.hash for path, one in revision.sources.items() if one.hash}
     environment = coordinates_of(snapshot).environment.content["files"]
     sources = {path: value for path, value in sources.items() if path not in environment}
     yield from _unequal("dataset", sources, {path: shown[path] for path in sources if path in shown})

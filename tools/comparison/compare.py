@@ -1,4 +1,4 @@
-"""Compares what the package says of commits with what DVC says of them."""
+"""Compare what this package reads from commits with what DVC reads."""
 
 import re
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ class Mismatch:
 
     Attributes:
         rev: the commit.
-        key: what the value is of.
-        dvc: the value that DVC has.
-        ours: the value that the package has.
+        key: the name of the value.
+        dvc: the value that DVC reads.
+        ours: the value that this package reads.
     """
 
     rev: str
@@ -35,12 +35,12 @@ class Mismatch:
 
 @dataclass
 class Comparison:
-    """What came of comparing commits.
+    """The result of comparing commits.
 
     Attributes:
-        compared: how many commits.
-        mismatches: what differs.
-        not_compared: what could not be compared, and why; with how often.
+        compared: the number of compared commits.
+        mismatches: the values that differ.
+        not_compared: what could not be compared and why, with the number of times.
     """
 
     compared: int = 0
@@ -48,7 +48,7 @@ class Comparison:
     not_compared: dict[str, int] = field(default_factory=dict)
 
     def leave_out(self, what: str) -> None:
-        """Note that something was not compared."""
+        """Record that something was not compared."""
         self.not_compared[what] = self.not_compared.get(what, 0) + 1
 
 
@@ -56,35 +56,35 @@ def compare(root: Path, revs: Sequence[str]) -> Comparison:
     """Compare commits of the project in a folder.
 
     Args:
-        root: the DVC root of a checkout; nothing in it is changed.
-        revs: full ids of commits.
+        root: the DVC root of a checkout, which is not changed.
+        revs: the full ids of the commits.
     """
     comparison = Comparison()
     with open_repo(root) as repo, Reader(root) as reader:
         for rev in revs:
             try:
-                said = read_revision(repo, rev)
+                revision = read_revision(repo, rev)
             except RefusedError as error:
                 comparison.leave_out(f"a commit that DVC refuses: {_general(str(error), root)}")
                 continue
             comparison.compared += 1
-            for what, reason in said.unsaid.items():
+            for what, reason in revision.unread.items():
                 comparison.leave_out(f"{what}: {_general(reason, root)}")
-            comparison.mismatches += compare_revision(reader.snapshot(rev), said)
+            comparison.mismatches += compare_revision(reader.snapshot(rev), revision)
     return comparison
 
 
 def _general(reason: str, root: Path) -> str:
-    """A reason without what differs from commit to commit."""
+    """Return a reason without paths and hashes, so that the same reason in several commits counts as one."""
     return re.sub(r"\b[0-9a-f]{2}/[0-9a-f]{30}\b|\b[0-9a-f]{7,64}\b", "…", reason.replace(f"{root}/", ""))
 
 
-def compare_revision(snapshot: Snapshot, said: DvcRevision) -> list[Mismatch]:
-    """In what a snapshot differs from what DVC says of the same commit."""
+def compare_revision(snapshot: Snapshot, revision: DvcRevision) -> list[Mismatch]:
+    """Return the differences between a snapshot and what DVC reads from the same commit."""
     found = []
     for check in CHECKS:
         try:
-            found += [Mismatch(snapshot.rev, *values) for values in check(snapshot, said)]
-        except Exception as error:  # which DVC does not end with
+            found += [Mismatch(snapshot.rev, *values) for values in check(snapshot, revision)]
+        except Exception as error:  # DVC could read this commit, so an error of ours is a difference.
             found.append(Mismatch(snapshot.rev, check.__name__.strip("_"), "an answer", repr(error)))
     return found

@@ -1,4 +1,4 @@
-"""What DVC itself says of a commit, asked of the installed DVC in this process."""
+"""Read a commit with the installed DVC, in this process."""
 
 import contextlib
 import os
@@ -16,18 +16,18 @@ from dvc.stage import PipelineStage, Stage
 from locatable.model import Key, flatten
 from locatable.repository.dvc_repo import remember_parsed_yaml
 
-# Of what DVC could not say.
+# The reasons why DVC could not read something, by the name of the thing.
 Reasons = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A file or folder as DVC has it in a lock or a `.dvc` file.
+    """A file or folder as recorded in a lock or a `.dvc` file.
 
     Attributes:
-        hash: None where there is none.
-        kind: what DVC calls the kind of the hash: `md5`; `md5-dos2unix`, which DVC 1 and 2 computed; others.
-        is_cached: whether DVC keeps it, not Git.
+        hash: the hash, or None if there is none.
+        kind: DVC's name for the kind of the hash: `md5`, `md5-dos2unix` (of DVC 1 and 2), or others.
+        is_cached: true if DVC keeps the file, false if Git does.
     """
 
     hash: str | None
@@ -37,17 +37,17 @@ class Recorded:
 
 @dataclass(frozen=True)
 class DvcStage:
-    """A stage of a dvc.yaml as DVC understands it; all paths are relative to the DVC root.
+    """A stage of a dvc.yaml as DVC reads it. All paths are relative to the DVC root.
 
     Attributes:
-        cmd: as the dvc.yaml has it.
-        recorded_cmd: as the lock has it; None where the lock has no such stage.
-        frozen: whether DVC does not look at its dependencies.
-        deps: by path.
-        outs: by path.
-        params: by file: what is declared, none for all of the file.
-        recorded_params: values by file, as the lock has them.
-        changed_params: names by file in which the lock and the file differ.
+        cmd: the command in the dvc.yaml.
+        recorded_cmd: the command in the lock, or None if the lock does not have the stage.
+        frozen: true if DVC ignores its dependencies.
+        deps: the dependencies by path.
+        outs: the outputs by path.
+        params: the declared names by file; an empty list for the whole file.
+        recorded_params: the values in the lock, by file.
+        changed_params: the names of the params that differ between the lock and the file, by file.
     """
 
     cmd: Any
@@ -61,23 +61,24 @@ class DvcStage:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether the lock has the stage."""
+        """True if the lock has the stage."""
         return self.recorded_cmd is not None
 
 
 @dataclass(frozen=True)
 class DvcRevision:
-    """What DVC says of a commit.
+    """The content of a commit according to DVC.
 
     Attributes:
-        stages: by address.
-        sources: what `.dvc` files track, by path.
-        params: values by key, as `dvc params diff` shows them; of all of params.yaml.
-        default_params: keys of those that DVC shows only as it shows all of a params.yaml or a list.
-        metrics: values by file, not nested.
-        plots: content by path of the files that `dvc plots` draws.
-        artifacts: path and type by address.
-        unsaid: why DVC could not say something, by what.
+        stages: the stages by address.
+        sources: the files and folders that `.dvc` files track, by path.
+        params: the values by key, as `dvc params diff` shows them, including all of params.yaml.
+        default_params: the keys that no stage declares, but that DVC shows because it shows the whole
+            params.yaml or a whole list.
+        metrics: the flattened values of each metrics file.
+        plots: the contents of the files that `dvc plots` draws, by path.
+        artifacts: the path and type of each artifact, by address.
+        unread: the reasons why DVC could not read something.
     """
 
     stages: dict[str, DvcStage]
@@ -87,17 +88,17 @@ class DvcRevision:
     metrics: dict[str, dict[str, Any]]
     plots: dict[str, bytes]
     artifacts: dict[str, tuple[str, str]]
-    unsaid: Reasons = field(default_factory=dict)
+    unread: Reasons = field(default_factory=dict)
 
 
 class RefusedError(Exception):
-    """DVC does not read the commit; the message says why, in one line."""
+    """DVC cannot read the commit; the message is the reason in one line."""
 
 
 @contextlib.contextmanager
 def open_repo(root: Path) -> Iterator[Repo]:
-    """DVC in a project, without its remote: what this machine lacks is not fetched."""
-    remember_parsed_yaml()  # most files are the same in many commits
+    """Open DVC in a project without its remote, so that missing files are not fetched."""
+    remember_parsed_yaml()  # Most files are the same in many commits.
     nowhere = {"url": os.fspath(root / ".dvc/tmp/no-remote")}
     settings = {"core": {"remote": "nowhere"}, "remote": {"nowhere": nowhere}}
     with contextlib.chdir(root), Repo(str(root), config=settings) as repo:
@@ -105,33 +106,33 @@ def open_repo(root: Path) -> Iterator[Repo]:
 
 
 def read_revision(repo: Repo, rev: str) -> DvcRevision:
-    """Ask DVC about a commit.
+    """Read a commit with DVC.
 
     Raises:
-        RefusedError: DVC does not read it.
+        RefusedError: DVC cannot read it.
     """
     try:
         side = _Side(repo)
         with repo.switch(rev):
-            said = side.read()
-        side.read_plots(rev, said.plots)
-        return said
-    except Exception as error:  # whatever DVC ends with, on whatever a repository holds
+            revision = side.read()
+        side.read_plots(rev, revision.plots)
+        return revision
+    except Exception as error:  # DVC can fail in any way on unusual repositories.
         raise RefusedError(one_line(error)) from error
 
 
 def one_line(error: BaseException) -> str:
-    """What an error of DVC's says, with its cause, in one line."""
+    """Return the message of a DVC error and its cause as one line."""
     cause = f": {error.__cause__}" if error.__cause__ else ""
     return " ".join(f"{type(error).__name__}: {error}{cause}".split())[:300]
 
 
 class _Side:
-    """Reads what the repository is switched to."""
+    """Reads the commit to which the repository is switched."""
 
     def __init__(self, repo: Repo) -> None:
         self._repo = repo
-        self._unsaid: Reasons = {}
+        self._unread: Reasons = {}
 
     def read(self) -> DvcRevision:
         stages: dict[str, DvcStage] = {}
@@ -143,7 +144,7 @@ class _Side:
                 sources |= {self._path(out): _recorded(out) for out in stage.outs}
         params, default = self._params(stages)
         return DvcRevision(
-            stages, sources, params, default, self._metrics(), {}, self._artifacts(), self._unsaid
+            stages, sources, params, default, self._metrics(), {}, self._artifacts(), self._unread
         )
 
     def _relative(self, path: str) -> str:
@@ -176,7 +177,7 @@ class _Side:
         )
 
     def _params(self, stages: Mapping[str, DvcStage]) -> tuple[dict[str, Any], frozenset[str]]:
-        """Values by key; and keys of those that DVC shows only as it shows all of a params.yaml or a list."""
+        """Return the values by key, and the keys that no stage declares; see `DvcRevision.default_params`."""
         everything = self._shown("params", self._repo.params.show()[""])
         demanded = self._shown("params", self._repo.params.show(deps_only=True)[""])
         values = _by_key(everything)
@@ -191,34 +192,34 @@ class _Side:
         return metrics
 
     def _shown(self, what: str, result: Mapping[str, Any]) -> dict[str, Any]:
-        """Values by file of what DVC shows; files that it cannot read are noted."""
+        """Return the values that DVC shows, by file, and record the files that it cannot read."""
         if "error" in result:
-            self._unsaid[what] = one_line(result["error"])
+            self._unread[what] = one_line(result["error"])
         shown = {}
         for path, file in result.get("data", {}).items():
             if "error" in file:
-                self._unsaid[f"{what} {path}"] = one_line(file["error"])
+                self._unread[f"{what} {path}"] = one_line(file["error"])
             else:
                 shown[path] = file["data"]
         return shown
 
     def read_plots(self, rev: str, plots: dict[str, bytes]) -> None:
-        """Add content by path of each file that DVC draws of a commit, as far as this machine has it."""
+        """Add the content of each file that DVC draws for a commit, if it is on this machine."""
         try:
-            # It switches to the commit by itself, and stays there until it is asked for the next one.
+            # `collect` is a generator that switches to the commit until its next item is requested.
             for found in self._repo.plots.collect(revs=[rev]):
                 sources = found.get(rev, {}).get("sources", {})
                 for path in sources.get("data", {}):
                     self._read_plot(path, plots)
-        except Exception as error:  # without a list of a folder's files, for one
-            self._unsaid["plots"] = one_line(error)
+        except Exception as error:  # For example, the list of a folder's files is not in the cache.
+            self._unread["plots"] = one_line(error)
 
     def _read_plot(self, path: str, plots: dict[str, bytes]) -> None:
         files = self._repo.dvcfs
         try:
             plots[path] = files.read_bytes(files.join("/", path))
         except (OSError, DvcException) as error:
-            self._unsaid[f"plots {path}"] = one_line(error)
+            self._unread[f"plots {path}"] = one_line(error)
 
     def _artifacts(self) -> dict[str, tuple[str, str]]:
         artifacts = {}
@@ -236,9 +237,9 @@ def _recorded(out: Output) -> Recorded:
 
 
 def _items(values: dict[str, Any], stages: Mapping[str, DvcStage]) -> tuple[dict[str, Any], set[str]]:
-    """Values of items in lists by the keys that stages declare, as `layers.0.units`; and keys of these lists.
+    """Return the values of list items that stages declare, such as `layers.0.units`, and the lists' keys.
 
-    Of such a list DVC shows all, with nothing for what no stage declares.
+    DVC shows such a list as a whole, with empty places for the items that no stage declares.
     """
     items, lists = {}, set()
     for stage in stages.values():
@@ -254,7 +255,7 @@ def _items(values: dict[str, Any], stages: Mapping[str, DvcStage]) -> tuple[dict
 
 
 def _changed_params(dep: ParamsDependency) -> set[str]:
-    """Names of params in which the lock and the file differ; empty if nobody could say."""
+    """Return the names of params that differ between the lock and the file; `""` if DVC cannot tell."""
     try:
         status = dep.workspace_status()
     except DvcException:

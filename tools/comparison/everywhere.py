@@ -1,6 +1,6 @@
-"""Checks `locate --everywhere` on real repositories: with what was copied out of them, and foreign files.
+"""Check `locate --everywhere` on real repositories, with copies of their files and with foreign files.
 
-Figures that a pipeline names are copied first; other files make up the number where there are too few.
+Figures that a pipeline names are copied first, then other files until there are enough.
 """
 
 import hashlib
@@ -19,19 +19,19 @@ from locatable.index.refresh import address, read_new
 COPIES = 20
 FOREIGN = 20
 PICTURES = (".png", ".jpg", ".jpeg")
-# Shorter files, and smaller pictures, are the same in many places.
+# Shorter files and smaller pictures are not unique enough.
 FEWEST_BYTES = 200
 FEWEST_PIXELS = 200
 REFS = ("--branches", "--tags", "--glob=refs/exps")
 
 
 def check(sources: list[str], foreign: list[str], folder: Path) -> Iterator[tuple[bool, str]]:
-    """Yield whether each check holds, and what it found, in a line.
+    """Yield for each check whether it holds, and a line about what it found.
 
     Args:
-        sources: folders and URLs of repositories.
-        foreign: those of which the figures are to be refused.
-        folder: an empty one.
+        sources: folders and URLs of repositories to index.
+        foreign: folders and URLs of repositories whose figures must not be found.
+        folder: an empty folder for the index and clones.
     """
     index = folder / "index.sqlite"
     with writing(index) as db:
@@ -58,7 +58,7 @@ def check(sources: list[str], foreign: list[str], folder: Path) -> Iterator[tupl
                 if (source, path) not in _found_in(index, folder, "smaller.jpg", smaller):
                     unseen.append(f"{source} {path}")
     yield not lost, _line(number, "copies found", lost)
-    # What several figures look like is told of none.
+    # This check always holds, because a picture that looks like several figures is attributed to none.
     yield True, _line(scaled, "pictures found that were made smaller and compressed", unseen)
     others = [*_foreign(copies), *_figures_of(foreign, folder)]
     named = []
@@ -69,16 +69,16 @@ def check(sources: list[str], foreign: list[str], folder: Path) -> Iterator[tupl
 
 
 def _line(number: int, what: str, wrong: list[str]) -> str:
-    """Return how many of a number of files are as they should be, and which are not."""
+    """Return a line that counts the files with the right result, and the names of the others."""
     return "\n  ".join([f"{number - len(wrong)} of {number} {what}", *wrong])
 
 
 def _files(source: str, folder: Path, number: int) -> list[tuple[str, bytes]]:
-    """Return path and content of some files in the history of a repository, figures of pipelines first."""
+    """Return the path and content of files in the history of a repository, figures of pipelines first."""
     clone = folder / "copied" / hashlib.sha256(source.encode()).hexdigest()
     git(folder, "clone", "--quiet", "--bare", source, str(clone))
     git(clone, "fetch", "--quiet", "origin", "+refs/exps/*:refs/exps/*")
-    # A snapshot can lack its largest files.
+    # A stored copy of a repository can lack its largest files.
     listed = git(clone, "rev-list", "--objects", "--missing=allow-any", *REFS).splitlines()
     paths = dict(line.split(" ", 1) for line in listed if " " in line)
     form = "--batch-check=%(objectname) %(objecttype) %(objectsize)"
@@ -108,7 +108,7 @@ def _is_picture(path: str) -> bool:
 
 
 def _figures_of(sources: list[str], folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield figures of repositories that are in no index, as they are and made smaller."""
+    """Yield the figures of repositories that are not in the index, and reduced copies of them."""
     for source in sources:
         for path, content in _files(source, folder, -(-FOREIGN // len(sources))):
             if _is_picture(path):
@@ -119,7 +119,7 @@ def _figures_of(sources: list[str], folder: Path) -> Iterator[tuple[str, bytes]]
 
 
 def _smaller(content: bytes) -> bytes | None:
-    """Return a copy of a picture as it gets into a document; None of one that is too small for that."""
+    """Return a reduced and compressed copy of a picture, or None if the picture is too small."""
     try:
         picture = Image.open(io.BytesIO(content)).convert("RGB")
     except UnidentifiedImageError:
@@ -132,7 +132,7 @@ def _smaller(content: bytes) -> bytes | None:
 
 
 def _foreign(copies: dict[str, list[tuple[str, bytes]]]) -> Iterator[tuple[str, bytes]]:
-    """Yield files of which no repository has the content: pictures of other programs, and edited files."""
+    """Yield files that no repository contains: pictures of other programs, and edited files."""
     import matplotlib
 
     pictures = [
@@ -147,7 +147,7 @@ def _foreign(copies: dict[str, list[tuple[str, bytes]]]) -> Iterator[tuple[str, 
 
 
 def _found_in(index: Path, folder: Path, name: str, content: bytes) -> set[tuple[str, str]]:
-    """Return repository and path in it of each file that a file is said to be."""
+    """Return the repository and path of each file that a look-up returns for this content."""
     file = folder / f"copy{Path(name).suffix}"
     file.write_bytes(content)
     with reading(index) as db:

@@ -1,1 +1,1 @@
-"""A corpus of documents made by other tools, scored beside the truth: `make documents`."""
+"""A corpus of documents made by other tools, on which `locatable locate` is scored: `make documents`."""

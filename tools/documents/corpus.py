@@ -1,4 +1,4 @@
-"""The corpus on disk: a repository of nearly alike experiments, and documents with the truth about them."""
+"""The corpus on disk: a repository of similar experiments, and documents with the origin of each figure."""
 
 import json
 import os
@@ -6,14 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import cycle, product
 from pathlib import Path
 
 from . import draw
 
-# How strong the effect is in each experiment: curves of neighbours are some pixels apart.
+# The strength of the effect in each experiment. The curves of neighbouring experiments are a few pixels
+# apart.
 STRENGTHS = tuple(1 + number / 10 for number in range(12))
 SEED = 1
 STAGE = """\
@@ -26,17 +27,23 @@ stages:
 """
 CHROMIUM = "chromium --headless --no-sandbox --disable-gpu --user-data-dir=profile --no-pdf-header-footer"
 FOLDER = Path("build/documents")
-# Seconds for a tool.
+# The most seconds that a tool may take.
 MOST_TIME = 180
 
 
 class NotBuiltError(Exception):
-    """A document could not be made; the message says why."""
+    """A document could not be built. The message says why."""
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure that an experiment made: its commit, its name in `figures`, and with which params."""
+    """A figure of an experiment.
+
+    Attributes:
+        rev: the commit of the experiment.
+        kind: its name in `draw.KINDS`, and of its files in the folder `figures`.
+        strength: the param with which it was drawn.
+    """
 
     rev: str
     kind: str
@@ -44,7 +51,7 @@ class Plot:
 
     @property
     def stem(self) -> str:
-        """Path without its format, as a result has it."""
+        """The path of the figure in its commit, without the extension."""
         return f"figures/{self.kind}"
 
 
@@ -53,11 +60,11 @@ class Placement:
     """A figure in a document.
 
     Attributes:
-        way: how it got there.
-        place: regular expression for the place and name by which the answers about it are known; empty where
-            any answer can be about it.
-        rev: commit that made it; empty where no experiment made it.
-        stem: path of the figure in that commit, without its format.
+        way: how the figure got there.
+        place: a regular expression for the place and name of the answers about it. It is empty if any answer
+            of the document may be about it.
+        rev: the commit of the experiment that made the figure; empty if no experiment made it.
+        stem: the path of the figure in that commit, without the extension.
     """
 
     way: str
@@ -68,7 +75,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Document:
-    """A document and what is in it; its path begins in the corpus."""
+    """A document and the figures in it. Its path is relative to the folder of the corpus."""
 
     path: str
     placements: tuple[Placement, ...]
@@ -80,15 +87,15 @@ def placed(way: str, place: str, plot: Plot | None) -> Placement:
 
 
 def file_name(way: str) -> str:
-    """Return a name for files of a way."""
+    """Return a file name for a way."""
     return re.sub(r"\W+", "-", way).strip("-").lower()
 
 
 def run(command: str, folder: Path) -> None:
-    """Run a line of sh.
+    """Run a shell command in a folder.
 
     Raises:
-        NotBuiltError: it failed, or a program in it is not there.
+        NotBuiltError: the command failed, or one of its programs is not installed.
     """
     home = FOLDER.resolve() / "home"
     home.mkdir(exist_ok=True)
@@ -106,7 +113,7 @@ def run(command: str, folder: Path) -> None:
 
 
 class Repository:
-    """The experiments' repository."""
+    """The repository of the experiments, which is created on first use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -116,11 +123,12 @@ class Repository:
         revs = self._git("log", "--reverse", "--format=%H", "--", "dvc.lock").split()
         experiments = zip(revs, STRENGTHS, strict=True)
         plots = [Plot(rev, kind, strength) for (rev, strength), kind in product(experiments, draw.KINDS)]
-        # Neither neighbours in time nor one kind after the other.
+        # Seven is coprime to the number of plots. So all are used, but neighbours differ in kind and
+        # strength.
         self.plots = [plots[number * 7 % len(plots)] for number in range(len(plots))]
 
     def copy(self, plot: Plot, target: Path) -> None:
-        """Write a plot as its experiment has it, in the format that the target's name has."""
+        """Copy a plot from its experiment, in the format of the target's extension."""
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self.folder.parent / "figures" / plot.rev / f"{plot.kind}{target.suffix}", target)
 
@@ -146,14 +154,14 @@ class Repository:
         return subprocess.run(command, cwd=self.folder, check=True, capture_output=True, text=True).stdout
 
     def _dvc(self, *arguments: str) -> None:
-        # `python` of the stage is this one.
+        # The stage's command `python` has to be this interpreter.
         path = os.pathsep.join([os.fspath(Path(sys.executable).parent), os.environ["PATH"]])
         command = [sys.executable, "-m", "dvc", *arguments]
         subprocess.run(command, cwd=self.folder, check=True, env=os.environ | {"PATH": path})
 
 
 class Row:
-    """A row of the corpus, while it is built: its folder, its documents, and what could not be made."""
+    """A row of the corpus while it is built: its folder, its documents, and the problems of missing ones."""
 
     def __init__(self, repository: Repository, folder: Path) -> None:
         self.repository = repository
@@ -164,35 +172,48 @@ class Row:
         folder.mkdir(parents=True, exist_ok=True)
 
     def take(self, path: Path) -> Plot:
-        """Write the next plot to a path of the row, in the format that its name has; all have their turn."""
+        """Copy the next plot to a path in the row, in the format of its extension, and return the plot."""
         plot = next(self._plots)
         self.repository.copy(plot, self.folder / path)
         return plot
 
     def add(self, path: Path, *placements: Placement) -> None:
-        """Note a document that was made."""
+        """Add a document that was built."""
         self.documents.append(Document(os.fspath(path.relative_to(self.folder.parent)), placements))
 
     def add_list(self, name: str, files: list[tuple[Path, Placement]]) -> None:
-        """Write a document that shows figures, a line for each, and note it."""
+        """Write a Markdown document with one figure on each line, and add it."""
         path = self.folder / f"{file_name(name)}.md"
         path.write_text("\n".join(f"![]({file.relative_to(self.folder)})" for file, _ in files))
         self.add(path, *(placement for _, placement in files))
 
+    def add_changed(self, way: str, number: int, change: Callable[[Path], None]) -> None:
+        """Add a list of pictures, each changed by a function that makes `out` from `in.png` in a folder."""
+        files = []
+        for index in range(number):
+            folder = Path(file_name(way), str(index))
+            plot = self.take(folder / "in.png")
+            try:
+                change(self.folder / folder)
+            except (NotBuiltError, OSError, KeyError) as error:
+                self.not_built.append(f"{way}: {error}")
+                return
+            made = next((self.folder / folder).glob("out.*"))
+            files.append((made, placed(way, rf"\b{folder}/out\b", plot)))
+        self.add_list(way, files)
+
     def save(self) -> None:
-        """Write down what was made; the row is complete then."""
+        """Write the documents and problems to truth.json, which marks the row as complete."""
         documents = [asdict(document) for document in self.documents]
         text = json.dumps({"documents": documents, "not_built": self.not_built}, indent=1)
         (self.folder / "truth.json").write_text(text)
 
 
 def read_truth(folder: Path) -> tuple[list[Document], list[str]]:
-    """Return the documents of a row, and what could not be made."""
+    """Return the documents of a row, and the problems of documents that could not be built."""
     truth = json.loads((folder / "truth.json").read_text())
-    return list(_documents(truth["documents"])), truth["not_built"]
-
-
-def _documents(documents: list[dict[str, object]]) -> Iterator[Document]:
-    for document in documents:
-        placements = tuple(Placement(**one) for one in document["placements"])  # type: ignore[attr-defined]
-        yield Document(str(document["path"]), placements)
+    documents = []
+    for document in truth["documents"]:
+        placements = tuple(Placement(**fields) for fields in document["placements"])
+        documents.append(Document(document["path"], placements))
+    return documents, truth["not_built"]

@@ -1,4 +1,4 @@
-"""Draws the figures of an experiment in four formats; a copy is the stage's script in the repository."""
+"""Draw the figures of an experiment in four formats. A copy of this file is the script of the stage."""
 
 import json
 import sys
@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# With a salt, the same bytes each time.
+# The fixed salt makes SVG files reproducible.
 STYLE = {"axes.grid": True, "axes.axisbelow": True, "grid.color": "#e6e6e6", "svg.hashsalt": "documents"}
 UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 FORMATS = ("png", "jpg", "pdf", "svg")
-# Which data are drawn, and what is changed from experiment to experiment, a little each time.
+# `seed` determines the data, and `strength` changes a little from each experiment to the next.
 Params = dict[str, float]
 
 
@@ -126,7 +126,7 @@ def spectrum(axes: Axes, params: Params) -> None:
 
 
 Kind = Callable[[Axes, Params], None]
-# What experiments draw, and what only others draw.
+# The kinds of figures that experiments draw, and further kinds that no experiment draws.
 KINDS: dict[str, Kind] = {"roc": roc, "loss": loss, "calibration": calibration, "confusion": confusion}
 OTHER_KINDS: tuple[Kind, ...] = (histogram, residuals, importances, learning, violins, field, spectrum)
 

@@ -1,13 +1,13 @@
-"""Row `edited`: what authors do to a picture, by ImageMagick and Pillow."""
+"""Row `edited`: pictures that were edited as authors do, with ImageMagick and Pillow."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
 from .corpus import NotBuiltError, Row, file_name, placed, run
 
-# Changes that make `out.png` of `in.png`; the font is that of DejaVu, wherever it is.
+# Commands that make `out.png` from `in.png`. ImageMagick chooses the font.
 CHANGES = {
     "panel letter": "convert in.png -pointsize 48 -fill black -annotate +12+52 (a) out.png",
     "white panel letter on a box": "convert in.png -fill black -draw 'rectangle 640,20 780,110'"
@@ -36,7 +36,7 @@ MONTAGES = {
     "montage of 4": "montage 0.png 1.png 2.png 3.png -tile 2x2 -geometry +10+10 out.png",
     "montage of 4, halved": "montage 0.png 1.png 2.png 3.png -tile 2x2 -geometry 400x400+0+0 out.png",
 }
-# Formats that Pillow writes: ending, and options.
+# Formats that Pillow writes: the extension and the options.
 FORMATS: dict[str, tuple[str, dict[str, int]]] = {
     "AVIF": ("avif", {"quality": 60}),
     "JPEG 2000": ("jp2", {}),
@@ -49,29 +49,14 @@ EACH_MONTAGE = 2
 def build(row: Row) -> None:
     """Build the row."""
     for way, command in CHANGES.items():
-        _changed(row, way, lambda folder, command=command: run(command.replace("(a)", "'(a)'"), folder))
+        row.add_changed(way, EACH, partial(run, command.replace("(a)", "'(a)'")))
     for way, (ending, options) in FORMATS.items():
-        _changed(row, way, lambda folder, ending=ending, options=options: _save(folder, ending, options))
+        row.add_changed(way, EACH, partial(_save, ending, options))
     for way, command in MONTAGES.items():
         _montages(row, way, command)
 
 
-def _changed(row: Row, way: str, change: Callable[[Path], None]) -> None:
-    files = []
-    for number in range(EACH):
-        folder = Path(file_name(way), str(number))
-        plot = row.take(folder / "in.png")
-        try:
-            change(row.folder / folder)
-        except (NotBuiltError, OSError, KeyError) as error:
-            row.not_built.append(f"{way}: {error}")
-            break
-        made = next((row.folder / folder).glob("out.*"))
-        files.append((made, placed(way, rf"\b{folder}/out\b", plot)))
-    row.add_list(way, files)
-
-
-def _save(folder: Path, ending: str, options: dict[str, int]) -> None:
+def _save(ending: str, options: dict[str, int], folder: Path) -> None:
     Image.open(folder / "in.png").convert("RGB").save(folder / f"out.{ending}", **options)
 
 

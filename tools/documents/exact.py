@@ -1,6 +1,7 @@
-"""Row `exact`: what comes straight from a tool that places figures as they are, or makes copies of them."""
+"""Row `exact`: documents of tools that place figures unchanged, and plain copies of figures."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import docx
@@ -10,7 +11,7 @@ import pptx
 from .corpus import CHROMIUM, NotBuiltError, Placement, Row, file_name, placed, run
 
 ENGINES = ("pdflatex", "lualatex", "xelatex")
-# Each page of a paper: how it places the figure, or the two figures, of some format.
+# The pages of a paper: the format of the figure or two figures on each, and the command that places one.
 PAGES = {
     "scaled": ("png", r"\includegraphics[width=0.6\linewidth]{%s}"),
     "scaled, JPEG": ("jpg", r"\includegraphics[scale=0.3]{%s}"),
@@ -31,7 +32,7 @@ SLIDES = r"""\documentclass{beamer}\usepackage{subcaption,tikz}\begin{document}
 %s\end{document}
 """
 SLIDE = r"\begin{frame}{It}\begin{figure}%s\end{figure}\end{frame}"
-# What makes `out.pdf` of a paper, `in.pdf`, and leaves its pages as they are.
+# Commands that make `out.pdf` from a paper `in.pdf`, and leave its pages as they are.
 AFTERWARDS = {
     "mutool clean": "mutool clean in.pdf out.pdf",
     "mutool clean -gggg -z": "mutool clean -gggg -z in.pdf out.pdf",
@@ -43,7 +44,7 @@ AFTERWARDS = {
     "pdfjam": "pdfjam --outfile out.pdf in.pdf",
     "pdfcrop": "pdfcrop in.pdf out.pdf",
 }
-# What makes a copy of a picture.
+# Commands that make a copy of a picture.
 COPIES = {
     "saved again": "convert in.png out.png",
     "TIFF": "convert in.png out.tiff",
@@ -54,7 +55,7 @@ COPIES = {
     "as a messenger sends it": "convert in.png -resize 75% -quality 60 -strip out.jpg",
 }
 EACH = 5
-# What makes a document of `in.md`, which shows pictures, or of what was made before it, by its name.
+# Commands that make a document with pictures from one of the sources that `_sources` writes.
 OFFICE = {
     "pandoc to DOCX": "pandoc in.md -o out.docx",
     "pandoc to ODT": "pandoc in.md -o out.odt",
@@ -88,14 +89,14 @@ def build(row: Row) -> None:
         placements = _tex(row, folder, name, PAPER, PAGE)
         _build(row, name, folder, f"pdflatex -interaction=batchmode in && {command}", placements)
     for name, command in COPIES.items():
-        _copies(row, name, command)
+        row.add_changed(name, EACH, partial(run, command))
     for name, command in OFFICE.items():
         folder = Path(file_name(name))
         _build(row, name, folder, command, _sources(row, folder, name))
 
 
 def _build(row: Row, way: str, folder: Path, command: str, placements: list[Placement]) -> None:
-    """Make a document in the folder of its sources."""
+    """Build a document in the folder of its sources, and add it."""
     work = row.folder / folder
     try:
         run(command, work)
@@ -107,7 +108,7 @@ def _build(row: Row, way: str, folder: Path, command: str, placements: list[Plac
 
 
 def _tex(row: Row, folder: Path, way: str, whole: str, page: str) -> list[Placement]:
-    """Write a paper with a figure or two a page; returns its placements."""
+    """Write a paper with one or two figures on each page, and return their placements."""
     placements = []
     pages = []
     for number, (how, (ending, command)) in enumerate(PAGES.items(), start=1):
@@ -121,23 +122,8 @@ def _tex(row: Row, folder: Path, way: str, whole: str, page: str) -> list[Placem
     return placements
 
 
-def _copies(row: Row, way: str, command: str) -> None:
-    files = []
-    for number in range(EACH):
-        folder = Path(file_name(way), str(number))
-        plot = row.take(folder / "in.png")
-        try:
-            run(command, row.folder / folder)
-        except NotBuiltError as error:
-            row.not_built.append(f"{way}: {error}")
-            return
-        made = next((row.folder / folder).glob("out.*"))
-        files.append((made, placed(way, rf"\b{folder}/out\b", plot)))
-    row.add_list(way, files)
-
-
 def _sources(row: Row, folder: Path, way: str) -> list[Placement]:
-    """Write a text, a notebook, a DOCX and a PPTX that show some pictures; returns the placements in each."""
+    """Write a text, a notebook, a DOCX and a PPTX with the same pictures, and return their placements."""
     placements = []
     work = row.folder / folder
     document = docx.Document()

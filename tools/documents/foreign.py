@@ -1,4 +1,4 @@
-"""Row `foreign`: plots of the same library, with the same axes or others, that no experiment made."""
+"""Row `foreign`: plots by the same library, with the same or different axes, that no experiment made."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from . import draw
 from .corpus import SEED, NotBuiltError, Placement, Row, placed, run
 
 LETTER = "-gravity northwest -pointsize 48 -annotate +9+52 '(a)'"
-# What is done to a figure: the format in which it is drawn, and what makes `out` of `in`.
+# Changes of a figure: the format in which it is drawn, and the command that makes `out` from `in`.
 CHANGES = {
     "as it is": ("png", "cp in.png out.png"),
     "scaled, JPEG": ("png", "convert in.png -resize 70% -quality 60 out.jpg"),
@@ -18,7 +18,7 @@ CHANGES = {
 OF_OTHER_KINDS = 161
 OF_THE_SAME_KINDS = 200
 IN_A_LIST = 10
-# Name of the way, what is drawn and with which params.
+# The name of the way, the function that draws the figure, and its params.
 Foreign = tuple[str, draw.Kind, draw.Params]
 
 
@@ -43,7 +43,7 @@ def _figures() -> Iterator[Foreign]:
         yield "another kind", kind, {"seed": 100 + number, "strength": 1.5}
     kinds = list(draw.KINDS.values())
     for number in range(0, OF_THE_SAME_KINDS, 2 * len(kinds)):
-        # Half a step from the next experiment, and also below and above them all.
+        # Strengths between those of two experiments, and below and above those of all experiments.
         strength = 0.55 + number / 80
         for kind in kinds:
             yield "the same kind, other data", kind, {"seed": 1000 + number, "strength": strength}

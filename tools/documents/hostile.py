@@ -1,4 +1,4 @@
-"""Row `hostile`: files made to take time or memory, to end in an error, or to reach for other files."""
+"""Row `hostile`: files that are made to exhaust time or memory, to cause errors, or to access other files."""
 
 import io
 import json
@@ -32,7 +32,7 @@ MEGA = 1_000_000
 
 
 def build(row: Row) -> None:
-    """Build the row; what came of a document is of the run of the command, not of figures."""
+    """Build the row. It scores how the command ends on each document, not the answers about figures."""
     for name, make in FAMILIES.items():
         folder = row.folder / file_name(name)
         folder.mkdir(parents=True)
@@ -45,7 +45,7 @@ def build(row: Row) -> None:
 
 
 def _text(name: str, begin: str, again: str = "", times: int = 0, end: str = "") -> Callable[[Path], Path]:
-    """Return what writes a text, a part of which is repeated; it is made only then."""
+    """Return a function that writes a text with a repeated part, which it builds only when it is called."""
 
     def write(folder: Path) -> Path:
         (folder / name).write_text(begin + again * times + end)
@@ -63,7 +63,10 @@ def _bytes(name: str, content: bytes) -> Callable[[Path], Path]:
 
 
 def _picture(side: int, colour: int = 7) -> bytes:
-    """Return a PNG of one colour, which is small as a file and was made of zeros once for all colours."""
+    """Return a PNG of a single colour, which is small as a file.
+
+    All pixels are zero, so they are compressed once for all colours, which differ only in the palette.
+    """
     header = struct.pack(">IIBBBBB", side, side, 8, 3, 0, 0, 0)
     return _png((b"IHDR", header), (b"PLTE", bytes([colour, 99, 180])), (b"IDAT", _zeros((side + 1) * side)))
 
@@ -108,7 +111,14 @@ def _docx(folder: Path, parts: dict[str, bytes]) -> Path:
 
 
 def _docx_of_pictures(folder: Path, targets: list[str], media: dict[str, bytes], mode: str = "") -> Path:
-    """Write a DOCX that shows pictures, by what its relations lead to."""
+    """Write a DOCX with pictures.
+
+    Args:
+        folder: folder of the document.
+        targets: targets of the pictures' relationships.
+        media: contents of further members by name.
+        mode: further attribute of the relationships.
+    """
     relations = []
     blips = []
     for number, target in enumerate(targets):
@@ -168,7 +178,7 @@ def _docx_outside(folder: Path) -> Path:
 
 
 def _pdf(folder: Path, objects: list[bytes], root: int = 1) -> Path:
-    """Write a PDF of some objects, numbered from 1."""
+    """Write a PDF with these objects, numbered from 1."""
     path = folder / "a.pdf"
     offsets = []
     with path.open("wb") as file:
@@ -193,7 +203,7 @@ def _stream(content: bytes, entries: bytes = b"", packed: int = 1) -> bytes:
 
 
 def _one_page(resources: bytes, content: bytes, *others: bytes) -> list[bytes]:
-    """Return objects of a PDF with one page; `others` are numbered from 5."""
+    """Return the objects of a PDF with one page. The numbers of `others` begin with 5."""
     page = (
         b"<</Type /Page /Parent 2 0 R /MediaBox [0 0 500 500] /Contents 4 0 R /Resources <<%s>>>>" % resources
     )
@@ -206,7 +216,7 @@ def _pdf_of_content(operators: bytes, times: int, packed: int = 1) -> Callable[[
 
 
 def _pdf_of_forms(folder: Path) -> Path:
-    """Write forms, each of which draws the next one ten times: the last is drawn ten billion times."""
+    """Write ten forms that each draw the next one ten times, so that the last is drawn ten billion times."""
     forms = []
     for number in range(5, 15):
         entries = b"/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources <</XObject <</F %d 0 R>>>>" % (
@@ -224,7 +234,7 @@ def _pdf_form_of_itself(folder: Path) -> Path:
 
 
 def _pdf_of_pages(number: int, picture: int) -> Callable[[Path], Path]:
-    """Return what writes pages with a picture of their own each."""
+    """Return a function that writes a PDF with a different picture on each page."""
 
     def write(folder: Path) -> Path:
         objects = [b"<</Type /Catalog /Pages 2 0 R>>", b""]
@@ -310,7 +320,7 @@ def _tar_bomb(folder: Path) -> Path:
 
 
 class _Zeros(io.RawIOBase):
-    """Bytes without an end."""
+    """An endless file of zeros."""
 
     def read(self, size: int = -1) -> bytes:
         return bytes(max(size, 0))
@@ -382,7 +392,7 @@ def _notebook(folder: Path) -> Path:
 
 
 def _names(folder: Path) -> Path:
-    """Write a text of many names of files that are not there."""
+    """Write a text that names many files which do not exist."""
     (folder / "a.md").write_text("".join(f"![](figures/{number}.png)\n" for number in range(200_000)))
     return folder / "a.md"
 

@@ -1,4 +1,4 @@
-"""What `locatable locate` says of a document, beside the truth about it."""
+"""Run `locatable locate` on a document, and compare its answers with the true origin of each figure."""
 
 import json
 import os
@@ -19,20 +19,21 @@ import locatable
 
 from .corpus import Placement
 
-# Any document ends within this much processor time, and memory in bytes.
+# The seconds of processor time and the bytes of memory within which the command must end on any document.
 MOST_SECONDS = 60
 MOST_MEMORY = 1_000_000_000
-# A run is ended after so much, for the machine's sake.
+# The seconds of processor time, bytes of memory and seconds of waiting after which a run is killed, to
+# protect the machine.
 LIMIT_SECONDS = 90
 LIMIT_MEMORY = 6_000_000_000
 MOST_WAIT = 600
-# What the command says of a figure that it does not name; all else that it says names a result.
+# The two matches with which the command names no result. All other matches name one.
 NOTHING = "not found"
 TIE = "cannot tell"
 
 
 class Outcome(Enum):
-    """What came of a figure."""
+    """The outcome for a figure."""
 
     FOUND = "found"
     CANNOT_TELL = "cannot tell"
@@ -42,12 +43,12 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said of a figure.
+    """The command's answer about a figure.
 
     Attributes:
-        where: its place in the document, and its name.
-        named: commits that have the figure, and its path in each, without the format.
-        possible: those between which the command cannot tell.
+        where: the place of the figure in the document, and its name.
+        named: the results that it names: commits, each with the figure's path in it without the extension.
+        possible: the results between which the command cannot decide.
     """
 
     where: str
@@ -56,15 +57,15 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What came of a run of the command.
+class LocateRun:
+    """A run of the command.
 
     Attributes:
-        answers: about figures.
-        code: its exit code; negative where a signal ended it.
-        stderr: what it said beside them.
-        seconds: of processor time.
-        memory: the most that it had, in bytes.
+        answers: its answers about figures.
+        code: its exit code, or the negative number of the signal that ended it.
+        stderr: its messages.
+        seconds: the processor time that it took.
+        memory: the most memory that it used, in bytes.
     """
 
     answers: list[Answer]
@@ -74,7 +75,7 @@ class Said:
     memory: int
 
 
-def ask(document: Path, repository: Path) -> Said:
+def run_locate(document: Path, repository: Path) -> LocateRun:
     """Run the command on a document, within limits."""
     environment = os.environ | {"PYTHONPATH": os.fspath(Path(locatable.__file__).parents[1].resolve())}
     command = [sys.executable, "-m", "locatable", "locate", os.fspath(document.resolve()), "--json"]
@@ -88,17 +89,17 @@ def ask(document: Path, repository: Path) -> Said:
             stderr=stderr,
             preexec_fn=_limit,
         )
-        # What waits for ever, on a FIFO for example, needs no processor time.
-        watch = Timer(MOST_WAIT, os.kill, (child.pid, signal.SIGKILL))
-        watch.start()
+        # A process that waits forever, for example for a FIFO, never reaches the limit of processor time.
+        timer = Timer(MOST_WAIT, os.kill, (child.pid, signal.SIGKILL))
+        timer.start()
         _, status, usage = os.wait4(child.pid, 0)
-        watch.cancel()
+        timer.cancel()
         child.returncode = os.waitstatus_to_exitcode(status)
         stdout.seek(0)
         stderr.seek(0)
         answers = answers_of(stdout.read())
         seconds = usage.ru_utime + usage.ru_stime
-        return Said(answers, child.returncode, stderr.read(), seconds, usage.ru_maxrss * 1024)
+        return LocateRun(answers, child.returncode, stderr.read(), seconds, usage.ru_maxrss * 1024)
 
 
 def _limit() -> None:
@@ -107,14 +108,14 @@ def _limit() -> None:
 
 
 def answers_of(stdout: str) -> list[Answer]:
-    """Return the answers in what the command writes; none where it ended with an error."""
+    """Return the answers in the command's output, or an empty list if it ended with an error."""
     try:
-        said = json.loads(stdout)
+        report = json.loads(stdout)
     except ValueError:
         return []
-    if not isinstance(said, dict):
+    if not isinstance(report, dict):
         return []
-    return [_answer(figure) for figure in said["figures"]]
+    return [_answer(figure) for figure in report["figures"]]
 
 
 def _answer(figure: dict[str, Any]) -> Answer:
@@ -136,17 +137,18 @@ def _results(results: list[dict[str, Any]]) -> frozenset[tuple[str, str]]:
 
 
 def outcomes(placements: tuple[Placement, ...], answers: list[Answer]) -> list[Outcome]:
-    """Return what came of each figure of a document.
+    """Return the outcome for each figure of a document.
 
-    An answer that names nothing of what is at its place makes each figure there wrong that is not found.
+    If an answer names only results whose figures are not at its place, every figure at that place which was
+    not found is wrong.
     """
     if not answers:
         return [Outcome.MISSED] * len(placements)
     result = []
     for placement in placements:
-        here = [answer for answer in answers if re.search(placement.place, answer.where)]
-        truths = {(one.rev, one.stem) for one in placements if one.place == placement.place}
-        result.append(_outcome(placement, here, truths))
+        at_place = [answer for answer in answers if re.search(placement.place, answer.where)]
+        truths = {(other.rev, other.stem) for other in placements if other.place == placement.place}
+        result.append(_outcome(placement, at_place, truths))
     return result
 
 
@@ -159,21 +161,21 @@ def _outcome(placement: Placement, answers: list[Answer], truths: set[tuple[str,
         return Outcome.WRONG
     if any(truth in answer.possible or (is_foreign and answer.possible) for answer in answers):
         return Outcome.CANNOT_TELL
-    # Nothing is to be said of what no experiment made.
+    # The right answer about a figure that no experiment made is to name no result.
     return Outcome.FOUND if is_foreign else Outcome.MISSED
 
 
-def faults(said: Said) -> list[str]:
-    """Return what is wrong with a run, whatever the document: time, memory, how it ended."""
-    found = []
-    if said.seconds > MOST_SECONDS:
-        found.append(f"{said.seconds:.0f} s of processor time")
-    if said.memory > MOST_MEMORY:
-        found.append(f"{said.memory / 1e9:.1f} GB of memory")
-    if said.code not in (0, 1, 2):
-        found.append(f"ended with {said.code}")
-    if "Traceback" in said.stderr:
-        found.append(said.stderr.strip().splitlines()[-1][:100])
-    elif said.code and not said.answers and not said.stderr.strip():
-        found.append("no line that says why")
-    return found
+def faults(run: LocateRun) -> list[str]:
+    """Return the faults of a run that no document excuses: its time, its memory, and how it ended."""
+    problems = []
+    if run.seconds > MOST_SECONDS:
+        problems.append(f"{run.seconds:.0f} s of processor time")
+    if run.memory > MOST_MEMORY:
+        problems.append(f"{run.memory / 1e9:.1f} GB of memory")
+    if run.code not in (0, 1, 2):
+        problems.append(f"ended with {run.code}")
+    if "Traceback" in run.stderr:
+        problems.append(run.stderr.strip().splitlines()[-1][:100])
+    elif run.code and not run.answers and not run.stderr.strip():
+        problems.append("no line that says why")
+    return problems

@@ -1,4 +1,4 @@
-"""Row `texts`: ways to name a picture in a text, in archives of sources, and in files of office programs."""
+"""Row `texts`: the ways to refer to a picture in a text, in archives of sources, and in office documents."""
 
 import base64
 import json
@@ -24,11 +24,11 @@ class Text:
     """A text that names pictures.
 
     Attributes:
-        file: its name; the ending says what it is.
-        text: what is in it.
-        shown: pictures that it shows.
-        unshown: pictures that it names where nothing is shown: in comments, in code.
-        others: further files, by name.
+        file: its file name, whose extension determines the markup.
+        text: its content.
+        shown: the pictures that it shows.
+        unshown: pictures that it names without showing them: in comments and in code.
+        others: the contents of further files by name.
     """
 
     file: str
@@ -39,7 +39,14 @@ class Text:
 
 
 def _latex(text: str, *shown: str, file: str = "paper.tex", **others: str) -> Text:
-    """Return a LaTeX source; a file of `others` is in `sections`."""
+    """Return a LaTeX source.
+
+    Args:
+        text: the body, or further lines of the preamble and the body with a line `---` between them.
+        shown: the pictures that it shows.
+        file: its file name.
+        others: the contents of further sources in the folder `sections`, by name.
+    """
     begin = "\\documentclass{article}\n\\usepackage{graphicx}"
     preamble, _, body = text.rpartition("\n---\n")
     whole = f"{begin}\n{preamble}\n\\begin{{document}}\nIt is so.\n{body}\n\\end{{document}}\n"
@@ -256,7 +263,7 @@ def _write(row: Row, way: str, text: Text) -> None:
     folder = Path(file_name(way)) if way[0] != "." else Path(f"dot-{file_name(way)}")
     placements = []
     for name in text.shown:
-        # A picture that is named twice has the same stem; the text can name it without its ending.
+        # The place is known by the stem alone, because the text may name the picture without its extension.
         plot = row.take(folder / name)
         placements.append(placed(way, rf"\b{Path(name).stem}\b", plot))
     for name in text.unshown:
@@ -275,7 +282,7 @@ def _write_files(folder: Path, text: Text) -> Path:
 
 
 def _archives(row: Row) -> None:
-    """Write archives of sources, as Overleaf and arXiv give them."""
+    """Write archives of sources as Overleaf and arXiv provide them."""
     main = LATEX["inputs in inputs"]
     for way, top in {
         "Overleaf's ZIP": "",
@@ -328,7 +335,7 @@ def _slides(folder: Path, picture: Path) -> Path:
 
 
 def _retyped(path: Path, ending: str, kind: str) -> Path:
-    """Write a package again with another type of its main part."""
+    """Write a package again with a different content type of its main part."""
     target = path.with_suffix(ending)
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as changed:
         for name in source.namelist():

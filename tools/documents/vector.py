@@ -1,4 +1,4 @@
-"""Row `vector`: figures that another program drew anew, alone and on the pages of a paper."""
+"""Row `vector`: vector figures that a different program redrew, alone and on the pages of a paper."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from . import draw
 from .corpus import CHROMIUM, SEED, NotBuiltError, Placement, Row, file_name, placed, run
 
-# What makes `out.FORMAT` of `in.pdf`, by its name.
+# Commands that make `out.FORMAT` from `in.pdf`.
 FROM_PDF = {
     "Ghostscript": "gs -q -sDEVICE=pdfwrite -o out.pdf in.pdf",
     "Ghostscript for a press": "gs -q -sDEVICE=pdfwrite -dPDFSETTINGS=/prepress -o out.pdf in.pdf",
@@ -17,7 +17,7 @@ FROM_PDF = {
     "Inkscape": "inkscape in.pdf --export-filename=out.pdf",
     "mutool clean -s": "mutool clean -s in.pdf out.pdf",
 }
-# Of a figure alone: `latex` is a document with `in.eps`.
+# Commands for a single figure, which is also there as `in.svg` and `in.eps`. `page.tex` shows `in.eps`.
 ALONE = {
     **FROM_PDF,
     "Cairo to SVG": "pdftocairo -svg in.pdf out.svg",
@@ -73,12 +73,12 @@ def _drawn_anew(row: Row, folder: Path, way: str, command: str) -> tuple[Path, P
 
 
 def _papers(row: Row) -> None:
-    """Build papers of some pages with a figure each, and what programs make of these."""
+    """Build papers with a figure on each page, and convert them with each program."""
     for way, command in FROM_PDF.items():
         folder = Path(f"{file_name(way)}-paper")
         placements = []
         pages = []
-        # Inkscape takes the first page alone.
+        # Inkscape converts only the first page.
         for number in range(1 if way == "Inkscape" else EACH):
             plot = row.take(folder / f"{number}.pdf")
             pages.append(PAPER_PAGE % (0.5 + number / 10, f"{number}.pdf"))

@@ -1,7 +1,7 @@
-"""Stage `environment`: record what is really installed, beside what the lock asks for.
+"""Stage `environment`: record which packages are really installed, compared with the lock.
 
-Writes `environment.json`, a dependency of every other stage: when the lock, what is installed, or a setting
-changes, results are rebuilt. It holds nothing of this machine: two with the same lock share results.
+Writes `environment.json`, a dependency of every other stage: results are rebuilt when the lock, the installed
+packages or a setting changes. The file says nothing about this machine, so that machines share results.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from pathlib import Path
 LOCK = Path("requirements.lock")
 PROJECT = Path("pyproject.toml")
 RECORD = Path("environment.json")
-# Settings that can change the last digits of results; recorded where they are set.
+# Environment variables that can change the last digits of results. Those that are set are recorded.
 SETTINGS = (
     *("BLIS_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG", "GLIBC_TUNABLES", "KMP_DETERMINISTIC_REDUCTION"),
     *("MKL_CBWR", "MKL_DYNAMIC", "MKL_NUM_THREADS", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES"),
@@ -26,13 +26,13 @@ SETTINGS = (
 
 
 def drift(lock: str) -> dict[str, dict[str, str | None]]:
-    """Packages whose installed version is not the one locked with `==`; `None` where there is none."""
+    """Return packages whose installed version differs from the one locked with `==`; `None` is no version."""
     from packaging.markers import Marker
     from packaging.utils import canonicalize_name
 
     pins = re.findall(r"^([\w.-]+)\S*==(\S+)(?: ; ([^\\\n]+))?", lock, re.MULTILINE)
     locked = {name: version for name, version, marker in pins if not marker or Marker(marker).evaluate()}
-    # `uv add` before `make lock`. No stage depends on this file, so that a proof of stages does not have it.
+    # For `uv add` without `make lock`. Proofs lack pyproject.toml, because this stage does not declare it.
     asked = tomllib.loads(PROJECT.read_text())["project"]["dependencies"] if PROJECT.exists() else []
     names = {canonicalize_name(re.split(r"[^\w.-]", text)[0]) for text in asked}
     found = {}
@@ -47,7 +47,7 @@ def drift(lock: str) -> dict[str, dict[str, str | None]]:
 
 
 def variables() -> dict[str, str]:
-    """The settings that stages get from outside; what the package sets itself is alike everywhere."""
+    """Return the settings from outside. Those that the package sets itself are the same everywhere."""
     outside = {name: os.environ.pop(name) for name in SETTINGS if name in os.environ}
     import_module("{{ cookiecutter.package_name }}")
     return {name: value for name, value in outside.items() if name not in os.environ}
@@ -69,7 +69,7 @@ def main() -> None:
     try:
         before = json.loads(RECORD.read_text())["variables"]
     except (FileNotFoundError, KeyError, ValueError):
-        before = {}  # the first time, or a record of the template's first release
+        before = {}  # There is no record yet, or it is one of the template's first release.
     for name in SETTINGS:
         was, now = before.get(name, "not set"), record["variables"].get(name, "not set")
         if was != now:

@@ -7,16 +7,16 @@ from locatable.mlflow import RunContent
 
 
 def describe(run: RunContent) -> None:
-    """Change what MLflow shows of a revision; after a change here, the next mirror describes all runs again.
+    """Change what MLflow shows for a revision. After an edit here, the next mirror updates all runs.
 
-    `run.name`, `run.tags`, `run.params`, `run.metrics` and `run.artifacts` are yours to change, but for tags
-    that begin with `dvc.`; `run.snapshot` and `run.experiment` are there to look at.
+    You can change `run.name`, `run.tags`, `run.params`, `run.metrics` and `run.artifacts`, except tags that
+    begin with `dvc.`. Read `run.snapshot` and `run.experiment` for more about the revision.
     """
     # A name of your own:
     # run.name = f"{run.name} ({run.params['train.model']})"
-    # A tag, to filter the table of runs by; text only:
+    # A tag (always a string) to filter the table of runs by:
     # run.tags["model"] = run.params["train.model"]
-    # One more file of that revision; left out where Git has none there:
+    # An additional file of the revision; it is left out if Git has no such file:
     # run.artifacts["notes.md"] = run.snapshot.read("reports/notes.md")
 
 

@@ -1,3 +1,3 @@
-"""Every stage declares all modules of ours that it imports, or DVC misses a change: `locatable declare`."""
+"""Check that stages declare the modules that they import. `locatable declare` adds those that are missing."""
 
 from locatable.testing import test_stages_declare_what_they_import  # noqa: F401

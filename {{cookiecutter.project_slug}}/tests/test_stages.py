@@ -1,5 +1,5 @@
 {%- set classes = cookiecutter.task == 'classification' -%}
-"""The science on small made-up tables: what each stage computes, whatever the data of the project are."""
+"""Test what each stage computes, on small made-up tables, independently of the project's data."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ WRONG = {{ 'np.linspace(0, 1, 60)' if classes else '"many"' }}  # {{ 'no classes
 
 @pytest.fixture
 def raw() -> pd.DataFrame:
-    """Sixty rows of numbers, words and truth values, with gaps; {{ 'three kinds of different sizes' if classes else 'its target follows the size' }}."""
+    """Return sixty rows of numbers, words and booleans, with gaps; {{ 'the three kinds differ in size' if classes else 'the target follows the size' }}."""
     random, row = np.random.default_rng(0), np.arange(60)
     return pd.DataFrame(
         {
@@ -75,10 +75,10 @@ def test_split_takes_the_newest_rows_as_test(raw):
     assert parts["valid"]["day"].max() < parts["test"]["day"].min() == "2026-02-18"
 
 
-@pytest.mark.filterwarnings("default")  # packages of models have some of their own
+@pytest.mark.filterwarnings("default")  # Packages for models emit warnings that are not ours to fix.
 @pytest.mark.parametrize("name", get_args(TrainParams.model_fields["model"].annotation))
 def test_every_model_goes_through_all_stages(raw, name, tmp_path, monkeypatch):
-    """However its params are set, it is as good as a guess."""
+    """With any valid params, a model is at least as good as a guess."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(prepare, "RAW", Path("raw.csv"))
     raw.to_csv("raw.csv", index=False)

@@ -1,4 +1,4 @@
-"""The figures of `evaluate`, as PNG for a paper; DVC draws the same data from the CSV files."""
+"""Draw the figures of `evaluate` as PNG files for a paper. `dvc plots` draws the same data from CSV files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,15 +19,15 @@ POINTS = {"marker": "o", "markersize": 4, "alpha": 0.5, "linestyle": "none", "ma
 
 
 def save(draw: Callable[..., None], path: Path, title: str, *data: object) -> None:
-    """Draw one figure, 4 by 4 inches at 200 dots per inch."""
-    # `Figure` without pyplot: no window system is looked for, and start-up is shorter.
+    """Draw one figure of 4 by 4 inches at 200 dots per inch, and write it to a file."""
+    # Avoid pyplot, because it looks for a window system and takes longer to import.
     figure = Figure(figsize=(4, 4), dpi=200, layout="constrained")
     axes = figure.subplots()
     axes.set_title(title, fontsize="medium")
     draw(axes, *data)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    # Figures are kept in Git with every experiment: 256 colours look the same in half of the size.
+    # Git keeps the figures of every experiment. With 256 colours, they look the same at half the size.
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(256)
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, optimize=True, dpi=(200, 200))

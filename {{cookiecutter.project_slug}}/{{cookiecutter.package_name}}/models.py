@@ -1,8 +1,8 @@
 {%- set classes = cookiecutter.task == 'classification' -%}
 {%- set kind = 'Classifier' if classes else 'Regressor' -%}
-"""The estimators that `train` can choose from, and how columns become numbers for them.
+"""The estimators that `train` can choose from, and the encoder that turns columns into numbers for them.
 
-To add one: its params in `params/train.py` and params.yaml, and a branch in `select_model`.
+To add an estimator, add its params to `params/train.py` and params.yaml, and a branch to `select_model`.
 """
 {% if not classes %}
 import warnings
@@ -25,7 +25,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 
 def make_encoder(params: Params) -> ColumnTransformer:
-    """What fills gaps, standardises numbers and makes categories columns; sparse where most values are 0."""
+    """Return a transformer that fills gaps, scales numbers and encodes categories; sparse if mostly 0."""
     numbers = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     categories = make_pipeline(
         SimpleImputer(strategy="constant", fill_value="missing", keep_empty_features=True),
@@ -40,7 +40,7 @@ def make_encoder(params: Params) -> ColumnTransformer:
 
 
 def select_model(params: Params) -> tuple[{{ kind }}Mixin, list[int]]:
-    """The untrained estimator that `params` asks for, and the sizes it grows through: epochs or trees."""
+    """Return the untrained estimator that `params` selects, and its size after each step: epochs or trees."""
     growing = {"warm_start": True, "random_state": params.seed}
     match params.model:
 {%- if classes %}
@@ -57,7 +57,7 @@ def select_model(params: Params) -> tuple[{{ kind }}Mixin, list[int]]:
         case "forest":
             chosen = params.forest
             estimator = RandomForest{{ kind }}(max_depth=chosen.max_depth, **growing)
-            sizes = [*range(10, chosen.trees, 10), chosen.trees]  # ten more each time
+            sizes = [*range(10, chosen.trees, 10), chosen.trees]  # in steps of ten
         case "boosting":
             chosen = params.boosting
             shape = {"learning_rate": chosen.learning_rate, "max_depth": chosen.max_depth}
@@ -73,7 +73,7 @@ def fit_step(
 {%- else -%}
 def fit_step(estimator: RegressorMixin, size: int, features: np.ndarray, target: pd.Series) -> None:
 {%- endif %}
-    """Train one step further, with all smaller sizes done: one more epoch, or up to `size` trees."""
+    """Train the estimator one step further: for one more epoch, or up to `size` trees."""
 {%- if classes %}
     if hasattr(estimator, "partial_fit"):
         estimator.partial_fit(features, target, classes=np.unique(target.unique()), **weights)
@@ -82,10 +82,10 @@ def fit_step(estimator: RegressorMixin, size: int, features: np.ndarray, target:
 {%- else %}
     if isinstance(estimator, ElasticNet):
         with warnings.catch_warnings():
-            # One pass at a time is not meant to converge.
+            # A single pass is not supposed to converge.
             warnings.simplefilter("ignore", ConvergenceWarning)
             estimator.fit(features, target)
-        # Unlike the other models this one adds up by BLAS, in another order for each kind of processor.
+        # Unlike the other models, this one sums with BLAS, in an order that depends on the processor.
         estimator.coef_ = np.vectorize(rounded)(estimator.coef_)
         estimator.intercept_ = rounded(estimator.intercept_)
         estimator.dual_gap_ = rounded(estimator.dual_gap_)

@@ -1,7 +1,7 @@
 {%- set classes = cookiecutter.task == 'classification' -%}
 """Stage `prepare`: check the raw table and split it into training, validation and test rows.
 
-Reads `data/raw.csv`, or `data/raw.parquet`; writes `data/prepared/{train,valid,test}.parquet`, target last.
+Reads `data/raw.csv` or `data/raw.parquet`; writes `data/prepared/{train,valid,test}.parquet`, target last.
 """
 
 import math
@@ -21,22 +21,22 @@ from .params.prepare import Params
 RAW = next(filter(Path.exists, [Path("data/raw.csv"), Path("data/raw.parquet")]), Path("data/raw.csv"))
 FORMAT = "a CSV is in UTF-8, with a comma between values, a point in numbers, and a line of names"
 FEW = "merge it with another, take its rows out, or choose another column"
-LARGEST = 1e150  # the square of a larger number is infinite
-MOST_CLASSES = 20  # of numbers; a column with more, and few rows for each, holds a quantity
-FEWEST_IDS = 10  # a column of fewer values holds a category
-MOST = 0.9  # share of rows; a column of whole numbers with more values may number the rows
-ID = r"(?i:(.*[\W_])?(id|patient|person|subject|user))|.*[a-z]I[dD]"  # how columns of ids are named
-NUMBER = r"\W*\d[\d.,' ]*\W*"  # as people write them: 1,5 or $3 or 20 %
+LARGEST = 1e150  # the square of a larger number would be infinite
+MOST_CLASSES = 20  # more different numbers, with few rows for each, are a quantity and no classes
+FEWEST_IDS = 10  # a column with fewer different values holds a category, not ids
+MOST = 0.9  # if more than this share of whole numbers differ, they may be row numbers
+ID = r"(?i:(.*[\W_])?(id|patient|person|subject|user))|.*[a-z]I[dD]"  # names of columns that hold ids
+NUMBER = r"\W*\d[\d.,' ]*\W*"  # numbers as people write them: 1,5 or $3 or 20 %
 
 
 def refuse(column: object, what: str, rows: pd.Series | None = None) -> NoReturn:
-    """Stop in one line that names the column and, of these rows, the first one in the file."""
+    """Exit with one line that names the column and, if there are `rows`, the first of them in the file."""
     place = "" if rows is None else f" in row {rows.idxmax() + 1}"
     raise SystemExit(f"{RAW}: {column}: {what.replace(' HERE', place)}")
 
 
 def read_table() -> pd.DataFrame:
-    """Read all of the table; pandas alone would rename a second column of a name, and shift longer rows."""
+    """Read the whole table. Refuse repeated names and longer rows, which pandas would rename and shift."""
     try:
         if RAW.suffix != ".csv":
             table = pd.read_parquet(RAW)
@@ -53,7 +53,7 @@ def read_table() -> pd.DataFrame:
 
 
 def read_raw(params: Params) -> pd.DataFrame:
-    """Read the rows that have a target, and see that all columns are there that params name."""
+    """Read the rows that have a target, and check that the table has all columns that params.yaml names."""
     raw = read_table()
     there = shorten(", ".join(raw), 300, placeholder=" …")
     for key in ("target", "drop", "stratify", "group", "time"):
@@ -70,7 +70,7 @@ def read_raw(params: Params) -> pd.DataFrame:
 
 
 def clean(raw: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """Check every column and put the target last; numbers and truth values become float64, all else text."""
+    """Check every column. Numbers and booleans become float64, all else text; the target becomes the last."""
     target = check_target(raw[params.target])
     apart = {params.target, params.group, params.time, *params.drop}
     features, faults = {}, []
@@ -87,7 +87,7 @@ def clean(raw: pd.DataFrame, params: Params) -> pd.DataFrame:
 
 
 def check_feature(values: pd.Series) -> pd.Series:
-    """A column as float64 or text. Gaps stay: the model fills them, by what training rows have there."""
+    """Return a column as float64 or text. Gaps stay; the model fills them with values from training rows."""
     kind = infer_dtype(values, skipna=True)
     if str(values.name).startswith("Unnamed: "):
         refuse(values.name, "it has no name, and may be a row number; add it to prepare.drop, or name it")
@@ -112,13 +112,13 @@ def check_feature(values: pd.Series) -> pd.Series:
 
 
 def are_dates(text: pd.Series) -> bool:
-    """Whether all are dates with a year or three numbers: not May, nor the range 10-12."""
+    """Return whether all texts are dates with a year or three numbers, unlike `May` or the range `10-12`."""
     dated = not text.empty and text.str.contains(r"\d{4}|\d[-/.]\d+[-/.]\d").all()
     return bool(dated and pd.to_datetime(text, format="mixed", errors="coerce", utc=True).notna().all())
 
 {% if classes %}
 def check_target(target: pd.Series) -> pd.Series:
-    """The classes: whole numbers as int64, which sort as numbers; everything else as text."""
+    """Return the classes: whole numbers as int64, so that they sort as numbers, everything else as text."""
     numbers = is_numeric_dtype(target) and not is_bool_dtype(target)
     whole = numbers and bool((target % 1 == 0).all())
     if numbers and target.nunique() > max(MOST_CLASSES, len(target) / 10 if whole else 0):
@@ -127,7 +127,7 @@ def check_target(target: pd.Series) -> pd.Series:
     return target.astype("int64" if whole else "str")
 {% else %}
 def check_target(target: pd.Series) -> pd.Series:
-    """The quantity, as float64."""
+    """Return the quantity as float64."""
     numbers = pd.to_numeric(target, errors="coerce")
     if infer_dtype(target) in ("boolean", "datetime64", "timedelta64"):
         refuse(target.name, "no numbers; choose another prepare.target")
@@ -139,7 +139,7 @@ def check_target(target: pd.Series) -> pd.Series:
 {% endif %}
 
 def split(raw: pd.DataFrame, params: Params) -> dict[str, pd.Index]:
-    """Share out the rows; none of the groups, times{% if classes %} or classes{% endif %} that params name may be lost on the way."""
+    """Assign rows to parts. Refuse rows without a group or time{% if classes %}, and parts that lack a class{% endif %}."""
     keys = raw.loc[:, [params.target]].copy()
     for column in {params.stratify, params.group, params.time} - {True, False, None}:
         keys[column] = raw[column]
@@ -169,7 +169,7 @@ def split(raw: pd.DataFrame, params: Params) -> dict[str, pd.Index]:
 
 
 def divide(keys: pd.DataFrame, fraction: float, params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Take a share away: of the rows (sorted by time) the newest, of the groups, or of the rows at random."""
+    """Split off a share: the newest rows if they are sorted by time, else whole groups, else random rows."""
     if params.time:
         times, gap = keys[params.time], params.gap or 0
         first = times.iloc[-math.ceil(fraction * len(keys)) :].min()
@@ -187,13 +187,13 @@ def divide(keys: pd.DataFrame, fraction: float, params: Params) -> tuple[pd.Data
 
 
 def doubts(raw: pd.DataFrame, table: pd.DataFrame, params: Params) -> Iterator[str]:
-    """Say what may make a model look better than it is, and the param that settles it."""
+    """Yield a line for each column that may make a model look better than it is, with the param to set."""
     for name in raw.columns.drop(params.target):
         values = (table if name in table else raw.astype({name: "str"}))[name].dropna()
         target = table.loc[values.index, params.target]
         count, rows, numbers = values.nunique(), len(values), is_numeric_dtype(values)
         whole = not numbers or bool((values % 1 == 0).all())
-        # Of rows with the same value, all have the same target; or they are next to each other.
+        # Rows with the same value may all have the same target (alike), or be next to each other (in_blocks).
         alike = name in table and count <= rows / 2 and target.groupby(values).nunique().max() == 1
         in_blocks = count <= rows / 2 and (values != values.shift()).sum() == count
         grouped = (alike or in_blocks or re.fullmatch(ID, name)) and FEWEST_IDS <= count <= MOST * rows

@@ -1,8 +1,8 @@
 {%- set classes = cookiecutter.task == 'classification' -%}
 """Stage `train`: fit the chosen model step by step, with its loss on training and validation rows.
 
-Reads `data/prepared/{train,valid}.parquet` (never the test rows); writes `models/model.joblib` and, under
-`reports/train/`, `metrics.json` (the last step) and one series per metric.
+Reads `data/prepared/{train,valid}.parquet`, never the test rows. Writes `models/model.joblib` and, in
+`reports/train/`, `metrics.json` (the values of the last step) and one series per metric.
 """
 
 from pathlib import Path
@@ -25,14 +25,14 @@ from .params.train import Params
 
 {% if classes %}
 def losses(estimator: ClassifierMixin, features: np.ndarray, target: pd.Series) -> dict[str, float]:
-    """How wrong the estimator is on these rows, and how often right."""
+    """Return the log loss and the accuracy of the estimator on these rows."""
     probability = estimator.predict_proba(features)
     called = estimator.classes_[probability.argmax(axis=1)]
     loss = log_loss(target, probability, labels=estimator.classes_)
     return {"log_loss": loss, "accuracy": accuracy_score(target, called)}
 {% else %}
 def losses(estimator: RegressorMixin, features: np.ndarray, target: pd.Series) -> dict[str, float]:
-    """How wrong the estimator is on these rows, in units of the target."""
+    """Return the errors of the estimator on these rows, in units of the target."""
     predicted = estimator.predict(features)
     rmse = root_mean_squared_error(target, predicted)
     return {"rmse": rmse, "mae": mean_absolute_error(target, predicted)}
@@ -52,13 +52,13 @@ def main() -> None:
     if params.class_weight:
         weights["sample_weight"] = compute_sample_weight(params.class_weight, target["train"])
 {%- endif %}
-    # The root dvc.yaml declares these files already, and DVC itself records the experiment.
+    # dvc.yaml declares these files, and DVC records the experiment, so DVCLive should do neither.
     with Live("reports/train", dvcyaml=None, save_dvc_exp=False) as live:
         for size in sizes:
             fit_step(estimator, size, encoded["train"], target["train"]{{ ', **weights' if classes }})
             for name in encoded:
                 for metric, value in losses(estimator, encoded[name], target[name]).items():
-                    # A time stamp would make every rebuild differ.
+                    # With time stamps, every rebuild would write different files.
                     live.log_metric(f"{name}/{metric}", rounded(value), timestamp=False)
             live.next_step()
 

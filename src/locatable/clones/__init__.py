@@ -1,6 +1,6 @@
-"""Places where stages run: clones of a repository, DVC's internals to work in them.
+"""Clones of a repository in which stages run, and the use of DVC's internals in these clones.
 
-Here are the processes that work in clones: they are found, and killed where they are not to outlive a trial.
+This module finds the processes that work in clones, and kills those that must not outlive a trial.
 """
 
 import os
@@ -12,25 +12,31 @@ from pathlib import Path
 
 import psutil
 
-# Names the clone, in the environment of each process that was started for it.
+# The environment variable that names the clone, in every process that was started for it.
 CLONE_VARIABLE = "SEARCH_CLONE"
-# Seconds between two looks at what still runs.
+# Seconds between two checks for processes that still run.
 INTERVAL = 0.2
 
 
 @dataclass(frozen=True)
 class CloneProcess:
-    """A process that was started for a clone; `of_stage` says whether a stage started it."""
+    """A process that was started for a clone.
+
+    Attributes:
+        process: the process as psutil sees it.
+        of_stage: True if a stage started it, False if it is a worker or the worker started it directly.
+    """
 
     process: psutil.Process
     of_stage: bool
 
 
 def clone_processes(folder: Path) -> Iterator[CloneProcess]:
-    """Yield the processes of all clones in `folder`, except for this one.
+    """Yield the processes of all clones in `folder`, except the current process.
 
-    They are known by the environment they started with, which children in groups and sessions of their own
-    have too, or by where they work, if their command scrubs its environment.
+    A process is recognised by the environment that it was started with. Its children inherit that even if
+    they move to their own process group or session. If a command cleared its environment, the process is
+    recognised by its working directory.
     """
     for process in psutil.process_iter():
         if process.pid == os.getpid():
@@ -39,22 +45,19 @@ def clone_processes(folder: Path) -> Iterator[CloneProcess]:
             environment = process.environ()
             if Path(environment.get(CLONE_VARIABLE, "/")).is_relative_to(folder):
                 yield CloneProcess(process, "DVC_STAGE" in environment)
-            elif environment and _works_in(process, folder):
+            elif environment and Path(process.cwd()).is_relative_to(folder) and not process.terminal():
+                # A process with a terminal is not a stage, but a shell of a user who inspects the clone.
                 yield CloneProcess(process, True)
-
-
-def _works_in(process: psutil.Process, folder: Path) -> bool:
-    # A shell in which someone looks around there has a terminal.
-    return Path(process.cwd()).is_relative_to(folder) and not process.terminal()
 
 
 def kill_processes(folder: Path, *, stages_only: bool = False, patience: float = 30) -> None:
     """Kill the processes of all clones in `folder`, and return when they have ended.
 
     Args:
-        folder: of the clones.
-        stages_only: spare the workers, and what they started themselves.
-        patience: seconds for a worker's Git to end by itself: its `git push` writes to the user's repository.
+        folder: the folder that contains the clones.
+        stages_only: spare the workers and the processes that they started directly.
+        patience: seconds to wait for the Git processes of a worker before they are killed as well. Its
+            `git push` writes to the user's repository and should not be interrupted.
     """
     started = time.monotonic()
     while True:

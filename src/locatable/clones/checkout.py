@@ -1,6 +1,6 @@
-"""A clean clone of a revision, and DVC's view of what is in it.
+"""A clean clone of a revision, and DVC's view of its stages, outputs and remotes.
 
-The user's repository, cache and remote are only ever read.
+The user's repository, cache and remote are only read, never changed.
 """
 
 import contextlib
@@ -37,21 +37,22 @@ from ..repository.dvc_repo import bound_what_dvc_reads, commands_of, one_line, p
 from ..repository.hashes import cache_folder
 from ..repository.reader import Reader
 
-# Settings of remotes that name a server to log in to in place of the cloud's own, or what is run to log in:
-# AWS reads commands and servers from its files.
+# Settings of a remote that decide who receives the user's credentials: they replace the server of the cloud
+# provider, or name a command to run or a file to read for logging in. AWS configuration files can in turn
+# contain commands and servers.
 LOGINS = (
     *("endpointurl", "oss_endpoint", "proxy_to", "data_proxy_target"),
     *("bearer_token_command", "configpath", "credentialpath"),
 )
-# Repositories that import the same data from each other, one after another.
+# The longest chain of repositories, each importing the data from the next one, that is followed.
 MOST_IMPORTS = 10
 
 
 def project_root() -> Path:
-    """Return the DVC project around the current folder.
+    """Return the root of the DVC project that contains the current folder.
 
     Raises:
-        CannotTryError: there is none.
+        CannotTryError: the current folder is not in a DVC project.
     """
     try:
         return find_project(Path.cwd())
@@ -60,18 +61,18 @@ def project_root() -> Path:
 
 
 class Checkout:
-    """A clean clone of a revision; a context manager.
+    """A clean clone of a revision. Use it as a context manager.
 
     Attributes:
-        user_top: Git root of the user's checkout.
+        user_top: the Git root of the user's checkout.
         user_cache: the user's DVC cache.
-        tree: Git root of the clone.
-        root: the DVC project in it.
-        reader: of the user's repository.
-        snapshot: the revision, as it is read from Git.
-        stages: all stages that have a command, each after those that it depends on; no name in their params
-            is a pattern any more.
-        outputs: all that a stage writes or a .dvc file tracks.
+        tree: the Git root of the clone.
+        root: the DVC root in the clone.
+        reader: a reader of the user's repository.
+        snapshot: the revision as read from Git.
+        stages: all stages with a command, each after the stages that it depends on. Patterns in their params
+            are replaced by the keys that they match.
+        outputs: every output of a stage, and everything that a .dvc file tracks.
         params_files: params.yaml, and every params file that a stage declares.
     """
 
@@ -79,14 +80,15 @@ class Checkout:
         """Clone a commit.
 
         Args:
-            project: the DVC project in the user's checkout; it can be a subfolder of the Git repository.
-            commit: what to check out.
-            folder: where to; it must not exist.
+            project: the DVC root in the user's checkout; it can be a subfolder of the Git repository.
+            commit: the commit to check out.
+            folder: the folder to clone into; it must not exist.
             scratch: a folder for DVC's own files and for objects from the remote.
         """
         self.user_top = top_folder(project)
         try:
-            check_dvc_files(project, ".dvc/")  # settings say where data is
+            # DVC's settings say where the data is, so a sparse checkout must not leave them out.
+            check_dvc_files(project, ".dvc/")
         except ProjectError as error:
             raise CannotTryError(error.message) from None
         settings = Config(str(project / ".dvc"))
@@ -94,17 +96,19 @@ class Checkout:
         self.user_cache = cache_folder(project)
         _clone(self.user_top, commit, folder)
         get = lfs_fetch_command(self.user_top, commit)
+        # For each absolute path in the clone whose content is missing, why it is and how to get it.
         self._problems: dict[Path, str] = {}
         for file in fill_in_lfs(folder, lfs_storage(self.user_top)):
             name = file.relative_to(folder)
             self._problems[file] = f"this machine has only a Git LFS pointer to {name}: `{get}`"
-        self._problems |= _without_annexed(self.user_top, commit, folder)
+        self._problems |= _fill_in_annexed(self.user_top, commit, folder)
         for submodule in checkout_submodules(folder, self.user_top):
             self._problems |= submodule.problems(folder)
         require_regular_files(folder)
         self.tree = folder
         self.root = folder / project.relative_to(self.user_top)
-        # The user's own settings know best where data is: credentials, a shared cache, a remote that moved.
+        # Use the settings of the user's checkout, not those of the commit: they have the credentials and the
+        # current addresses of remotes that have moved.
         config = {name: dict(settings[name]) for name in ("core", "remote")}
         config["core"] |= {"site_cache_dir": str(scratch), "analytics": False, "autostage": False}
         config["cache"] = {"dir": str(scratch / "cache")}
@@ -113,21 +117,21 @@ class Checkout:
             self.repo = opened.enter_context(contextlib.closing(Repo(str(self.root), config=config)))
             self.reader = opened.enter_context(Reader(project))
             self._read(commit)
-            # From here on, `__exit__` closes them.
+            # Nothing failed: keep them open until `__exit__` closes them.
             opened.pop_all()
 
     def _read(self, commit: str) -> None:
-        """Read what is in the clone."""
+        """Read the stages, outputs and params files of the clone."""
         self.snapshot = self.reader.snapshot(commit)
-        # DVC's own objects: of outputs by their path, and of what stages read by the stage and the path.
+        # DVC's own objects: outputs by path, dependencies by the stage's address and the path.
         self._outs: dict[str, Any] = {}
         self._deps: dict[tuple[str, str], Any] = {}
-        # DVC names stages and files as seen from the current folder.
+        # DVC names stages and files relative to the current folder.
         with contextlib.chdir(self.root):
             self.stages = []
-            for address in self._load():
+            for address in self._load_dvc_objects():
                 stage = self.snapshot.stages[address]
-                params = {file: self._keys(file, names) for file, names in stage.params.items()}
+                params = {file: self._expanded(file, names) for file, names in stage.params.items()}
                 self.stages.append(replace(stage, params=params))
         self.outputs: list[Output] = []
         self.params_files = {self.path_of(PARAMS_FILE)}
@@ -137,8 +141,12 @@ class Checkout:
         for path, entry in self.snapshot.sources.items():
             self.outputs.append(Output(path, entry.get("cache", True), entry=entry))
 
-    def _load(self) -> list[str]:
-        """Keep DVC's objects; returns the addresses of the stages, each after those that it depends on."""
+    def _load_dvc_objects(self) -> list[str]:
+        """Store DVC's outputs and dependencies.
+
+        Returns:
+            The addresses of the stages that have a command, each after the stages that it depends on.
+        """
         index = self.repo.index
         self._outs = {path_in_project(self.repo, out): out for out in index.outs}
         addresses = []
@@ -152,14 +160,14 @@ class Checkout:
                     self._deps[stage.addressing, path_in_project(self.repo, dep)] = dep
         return addresses
 
-    def _keys(self, file: str, names: list[str]) -> list[str]:
-        """Return names of params with those keys in place of a pattern that match it."""
-        place = self.path_of(file)
+    def _expanded(self, file: str, names: list[str]) -> list[str]:
+        """Return the declared params of a file, with each pattern replaced by the keys that it matches."""
+        path = self.path_of(file)
         keys: list[str] = []
         for name in map(str, names):
             matching: list[str] = []
-            if not PATTERN.isdisjoint(name) and place.is_file():
-                for key, _ in dpath.search(load_values(place), name, yielded=True, separator="."):
+            if not PATTERN.isdisjoint(name) and path.is_file():
+                for key, _ in dpath.search(load_values(path), name, yielded=True, separator="."):
                     matching.append(str(key))
             keys += matching or [name]
         return keys
@@ -172,76 +180,86 @@ class Checkout:
         self.reader.objects.close()
 
     def path_of(self, path: str) -> Path:
-        """Return where the file or folder at a path relative to the DVC root is in the clone."""
+        """Return the absolute path in the clone of a path relative to the DVC root."""
         return Path(os.path.normpath(self.root / path))
 
     def dvc_output(self, output: Output) -> Any:
-        """Return DVC's own object of an output, for other modules of this package."""
+        """Return DVC's own object for an output. Only modules of this package should use it."""
         return self._outs[output.path]
 
     def exists(self, path: str, reader: Stage | None = None) -> bool:
-        """Return whether there is something at the path of an output that DVC does not ignore.
+        """Return True if an output or a dependency exists in the clone and is not ignored by DVC.
 
         Args:
-            path: of the output, relative to the DVC root.
-            reader: the stage that reads it, where it is a dependency.
+            path: its path, relative to the DVC root.
+            reader: the stage that reads it, if it is a dependency.
         """
         return bool(self._object_at(path, reader).exists)
 
     def hash_of(self, path: str, reader: Stage | None = None) -> str | None:
-        """Return the hash of what is there now; None where nothing is. See `exists`."""
-        # For DVC a link to nowhere exists, and cannot be hashed.
+        """Return the current hash of an output or a dependency; None if it does not exist.
+
+        The arguments are those of `exists`.
+        """
+        # DVC says that a dangling link exists, but it cannot be hashed.
         if not self.exists(path, reader) or not self.path_of(path).exists():
             return None
-        found: str | None = self._object_at(path, reader).get_hash().value
-        return found
+        current: str | None = self._object_at(path, reader).get_hash().value
+        return current
 
     def _object_at(self, path: str, reader: Stage | None) -> Any:
         return self._deps[reader.address, path] if reader else self._outs[path]
 
     def missing_content(self, path: str, reader: Stage) -> str:
-        """Return why a dependency is not as recorded and what to do, if not Git but others hold it."""
+        """Return why a dependency has no content in the clone and what to do about that.
+
+        This is about content outside of Git: in Git LFS, in git-annex or in a submodule. The result is empty
+        if all content is present, or if the dependency is as recorded in spite of a problem.
+        """
         recorded = recorded_hash(reader.record.deps.get(path)) if reader.record else None
         place = self.path_of(path)
         for file, problem in self._problems.items():
-            is_part = place.is_relative_to(file) or file.is_relative_to(place)
-            if is_part and self.hash_of(path, reader) != recorded:
+            is_affected = place.is_relative_to(file) or file.is_relative_to(place)
+            if is_affected and self.hash_of(path, reader) != recorded:
                 return problem
         return ""
 
     def missing_contents(self) -> dict[str, str]:
-        """Return why the clone lacks the content of a path and what to do, by the path from the Git root."""
+        """Return why content is missing in the clone and what to do, by path relative to the Git root."""
         return {str(path.relative_to(self.tree)): problem for path, problem in self._problems.items()}
 
     def remote_of(self, output: Output) -> str:
-        """Return the address of the remote that has the data of an output; empty where none is set."""
+        """Return the URL of the remote that stores an output, without passwords; empty if there is none."""
         settings = self.repo.config["remote"].get(self.remote_name(output), {})
         return redact_urls(settings.get("url", ""))
 
     def remote_name(self, output: Output) -> str | None:
-        """Return the name of the remote that has the data of an output; None where none is set."""
+        """Return the name of the remote that stores an output; None if there is none."""
         own: str | None = self._outs[output.path].remote
         return own or self.repo.config["core"].get("remote")
 
     def check_login(self, name: str | None) -> None:
-        """See that a remote sends the user's credentials to nobody whom a repository chose.
+        """Check that the repository does not choose who receives the user's credentials for a remote.
 
         Args:
-            name: of the remote, None for the default.
+            name: the name of the remote; None for the default remote.
 
         Raises:
-            CannotTryError: its settings in Git say where or how to log in, and the user's own do not.
+            CannotTryError: the settings in Git say where or how to log in, and the user's own settings do not
+                say the same.
         """
         name = name or self.repo.config["core"].get("remote")
         self._check_remote(name, self.repo.config, "--local")
 
     def check_imports(self, stage: DvcStage) -> None:
-        """See the same of all that a stage imports data from: repositories, remotes and other addresses.
+        """Run the check of `check_login` for every repository, remote and URL that a stage imports from.
 
-        What is imported can be an import in its own repository: DVC then asks the next one.
+        The source repository can itself import the data from a third one. DVC follows such a chain, so every
+        repository of the chain is checked.
 
         Raises:
-            CannotTryError: one of them says where or how to log in, and the user's own settings do not.
+            CannotTryError: one of them says where or how to log in, and the user's own settings do not say
+                the same; or the chain is too long.
         """
         waiting = [stage]
         for _ in range(MOST_IMPORTS):
@@ -254,22 +272,19 @@ class Checkout:
                         self._check_address(dependency, importing)
             waiting = []
             for source in sources.values():
-                waiting += self._check_source(source)
+                for settings in _settings_of_source(source):
+                    for name in settings["remote"]:
+                        self._check_remote(name, settings, "--global")
+                waiting += _imports_of_source(source)
             if not waiting:
                 return
-        # They can import from each other, and then DVC never ends.
+        # Repositories can import from each other in a circle, which DVC would follow for ever.
         raise CannotTryError(
             f"{stage.path_in_repo}: imported by more than {MOST_IMPORTS} repositories in turn"
         )
 
-    def _check_source(self, dependency: RepoDependency) -> list[DvcStage]:
-        """Check the remotes of a repository that data is imported from; returns what it imports it with."""
-        for settings in _settings_of_source(dependency):
-            for name in settings["remote"]:
-                self._check_remote(name, settings, "--global")
-        return _imports_of_source(dependency)
-
     def _check_address(self, dependency: Dependency, stage: DvcStage) -> None:
+        """Check the login for a URL, possibly `remote://NAME/...`, from which a stage imports data."""
         address = urlsplit(dependency.def_path)
         if address.scheme == "remote":
             self.check_login(address.netloc)
@@ -282,35 +297,46 @@ class Checkout:
             )
 
     def _check_remote(self, name: str | None, settings: Config, level: str) -> None:
-        # A remote can have its address, and its other settings, from another one. DVC's names are lower case.
+        """Check the login for a remote.
+
+        Args:
+            name: the name of the remote.
+            settings: the effective DVC settings of the repository that has the remote.
+            level: the option of `dvc remote modify` by which the user can accept the repository's choice.
+
+        Raises:
+            CannotTryError: the repository chooses where or how to log in.
+        """
+        # The list grows in the loop: a URL `remote://OTHER/...` takes the URL and all other settings from
+        # another remote. DVC converts the names of remotes to lower case.
         names = [(name or "").lower()]
-        for one in names:
-            given = self._own_settings.get(one, {})
-            chosen = settings["remote"].get(one, {})
-            # To say in Git where a remote is, and on the machine how to log in, is usual. But how the user
-            # logs in to a place of their own is not for another place of this name.
-            options = (*LOGINS, "url") if "url" in given and len(given) > 1 else LOGINS
+        for remote in names:
+            own = self._own_settings.get(remote, {})
+            effective = settings["remote"].get(remote, {})
+            # Usually Git has the URL of a remote and the user's machine has the credentials. But if the user
+            # has set a URL as well, the credentials are for that URL and must not be sent to a different one.
+            options = (*LOGINS, "url") if "url" in own and len(own) > 1 else LOGINS
             for option in options:
-                value = chosen.get(option)
-                if value and value != given.get(option):
-                    trust = f"dvc remote modify {level} {one} {option} {redact_urls(value)}"
+                value = effective.get(option)
+                if value and value != own.get(option):
+                    trust = f"dvc remote modify {level} {remote} {option} {redact_urls(value)}"
                     raise CannotTryError(
                         "this repository chooses what becomes of your credentials for the DVC remote "
-                        f"{one!r}: if you trust it, `{trust}`"
+                        f"{remote!r}: if you trust it, `{trust}`"
                     )
-            base = urlsplit(str(chosen.get("url", "")).lower())
+            base = urlsplit(str(effective.get("url", "")).lower())
             if base.scheme == "remote" and base.netloc not in names:
                 names.append(base.netloc)
 
     def files_in(self, folder: Path) -> list[Path]:
-        """Return all files in a folder of the clone, without those that .dvcignore excludes."""
+        """Return all files in a folder of the clone, except those that .dvcignore excludes."""
         return list(map(Path, self.repo.dvcignore.find(localfs, str(folder))))
 
 
 def _settings_of_source(dependency: RepoDependency) -> Iterator[Config]:
-    """Yield the settings of a repository that data is imported from, and of projects in its subfolders.
+    """Yield the DVC settings of a repository that data is imported from, and of projects in its subfolders.
 
-    They are read as files: to ask DVC for the data itself would already open the remotes.
+    The settings are read as files, because asking DVC for the data would already log in to the remotes.
     """
     source = dependency.fs.repo
     yield source.config
@@ -321,7 +347,7 @@ def _settings_of_source(dependency: RepoDependency) -> Iterator[Config]:
 
 
 def _imports_of_source(dependency: RepoDependency) -> list[DvcStage]:
-    """Return the stages by which a repository itself imports what is imported from it."""
+    """Return the import stages of the source repository that write the data of this dependency."""
     source = dependency.fs.repo
     wanted = posixpath.join(source.root_dir, dependency.def_path.lstrip("/"))
     found = []
@@ -335,9 +361,9 @@ def _imports_of_source(dependency: RepoDependency) -> list[DvcStage]:
 
 
 def _own_settings(settings: Config, project: Path) -> dict[str, Any]:
-    """Return the remotes as the user's own settings have them, by name, without what Git keeps."""
+    """Return the user's own settings of each remote, by name, ignoring settings that are committed."""
     levels = ["system", "global"]
-    # Somebody can have committed what is meant to stay on a machine.
+    # A repository can contain a committed config.local, which is then not the user's own.
     if not git(project, "ls-files", ".dvc/config.local", settings={"core.fsmonitor": "false"}):
         levels.append("local")
     remotes: dict[str, Any] = {}
@@ -348,19 +374,23 @@ def _own_settings(settings: Config, project: Path) -> dict[str, Any]:
 
 
 def _clone(top: Path, commit: str, folder: Path) -> None:
-    # `--shared`: no object is copied, and experiments are found although a clone has no refs of them.
-    # Nor does it matter what this user has Git ignore everywhere: DVC refuses a dvc.lock that Git ignores.
+    # With `--shared`, no object is copied, and the commit of an experiment is found although the clone has no
+    # ref for it. The user's global ignore file is disabled, because DVC rejects a dvc.lock that Git ignores.
     fetch_commit(top, commit)
     make_clone(top, folder, "--shared", f"--config=core.excludesFile={os.devnull}")
     if is_shallow(top):
-        # With a clone of it Git shares no objects, and copies those of branches alone.
+        # Git ignores `--shared` for a shallow repository, and copies the objects of branches only.
         clone_git(folder, "fetch", "--quiet", "--no-tags", "--update-shallow", str(top), commit)
-    # Git LFS could download, and write to the user's storage.
+    # Disable Git LFS, which could download content and write to the user's storage.
     clone_git(folder, "checkout", "--quiet", "--detach", commit, settings=NO_LFS_FILTER)
 
 
-def _without_annexed(top: Path, commit: str, clone: Path) -> dict[Path, str]:
-    """Have contents in place of what git-annex keeps; returns what is not here and what to do, by path."""
+def _fill_in_annexed(top: Path, commit: str, clone: Path) -> dict[Path, str]:
+    """Replace the links and pointers of git-annex in a clone by the content that this machine has.
+
+    Returns:
+        For each path whose content this machine lacks, a message that says how to get it.
+    """
     common = top / git(top, "rev-parse", "--git-common-dir")
     is_current = git(top, "rev-parse", "HEAD") == commit
     problems = {}
@@ -372,10 +402,10 @@ def _without_annexed(top: Path, commit: str, clone: Path) -> dict[Path, str]:
 
 
 def load_values(path: Path) -> Any:
-    """Return what a JSON, YAML, TOML or Python params file says.
+    """Return the content of a JSON, YAML, TOML or Python params file.
 
     Raises:
-        UnreadableError: it does not follow its format.
+        UnreadableError: the file is not valid in its format.
     """
     try:
         return LOADERS[path.suffix.lower()](str(path), fs=localfs)
@@ -384,5 +414,5 @@ def load_values(path: Path) -> Any:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file's bytes, by a reflink where the file system has them; never a hard link."""
+    """Copy a file, by a reflink if the file system supports it, and never by a hard link."""
     transfer(localfs, str(source), localfs, str(target), links=["reflink", "copy"])

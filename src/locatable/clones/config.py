@@ -1,7 +1,8 @@
-"""DVC's configuration, written in UTF-8."""
+"""Write DVC's local configuration (config.local), always in UTF-8."""
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,23 +13,23 @@ if TYPE_CHECKING:
 
 
 def use_cache(root: Path, folder: Path) -> None:
-    """Have a project in a clone, which has no config.local yet, use a folder as its cache."""
+    """Make a folder the DVC cache of a project in a fresh clone, which has no config.local yet."""
     _write(root / ".dvc/config.local", {"cache": {"dir": str(folder)}})
 
 
 def set_up_clone(*sites: str) -> None:
-    """Write the settings that each clone has of its own, for the project in the current folder.
+    """Write the local DVC settings that every clone needs, for the project in the current folder.
 
-    For commits that are not checked out, DVC looks for a relative folder in `/`, unless config.local names
-    it, too. An absolute address in config.local is the user's own, and stays.
+    A remote with a relative path is copied to config.local. Otherwise DVC resolves the path against `/` when
+    it reads commits that are not checked out. An absolute URL in config.local was set by the user and stays.
 
     Args:
-        sites: folders that DVC may use for its own files, best first. By default in the cache of the user:
-            DVC's own default is a folder that every user of the machine can write to, and it loads pickles
-            from it.
+        sites: candidate folders for DVC's own files (`core.site_cache_dir`), best first. The default is in
+            the user's cache, because DVC's default folder is writable by every user of the machine, and DVC
+            loads pickles from it.
 
     Raises:
-        SystemExit: DVC refuses the settings that are there.
+        SystemExit: DVC rejects the existing settings.
     """
     from dvc.config import Config, ConfigError
     from dvc.config_schema import RelPath
@@ -47,34 +48,34 @@ def set_up_clone(*sites: str) -> None:
             remote["url"] = urls[name]
         elif isinstance(committed.get("url"), RelPath):
             remote["url"] = committed["url"]
-    # With another name than an ASCII one, `dvc exp run --temp` fails.
+    # `dvc exp run --temp` fails if the path is not ASCII.
     sites = sites or default_sites()
     local["core"]["site_cache_dir"] = next(filter(str.isascii, sites), sites[0])
     write_local_config(config, local)
     if any(local["remote"][name].get("url") != url for name, url in urls.items()):
-        # It would have DVC leave out what an earlier push was to bring elsewhere.
+        # DVC's index remembers what was pushed to the old URL, and would skip it when pushing to the new one.
         with Repo(".") as repo:
             repo.drop_data_index()
 
 
 def default_sites() -> tuple[str, ...]:
-    """Return folders for DVC's own files: in the user's cache if that can be written, and in the project."""
-    own = Path(".dvc/tmp/site").absolute()
-    shared = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dvc-site"
-    try:
-        shared.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return (str(own),)
-    return (str(shared), str(own)) if os.access(shared, os.W_OK) else (str(own),)
+    """Return candidate folders for DVC's own files: the user's cache, if it is writable, then the project."""
+    in_project = Path(".dvc/tmp/site").absolute()
+    in_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dvc-site"
+    with suppress(OSError):
+        in_cache.mkdir(parents=True, exist_ok=True)
+        if os.access(in_cache, os.W_OK):
+            return (str(in_cache), str(in_project))
+    return (str(in_project),)
 
 
 def write_local_config(config: "Config", settings: Mapping[str, Any]) -> None:
-    """Write sections of config.local; others stay as they are.
+    """Replace sections of config.local and leave its other sections as they are.
 
-    `Config.edit`, which writes ASCII only, fails on a cache in `/home/jürgen`.
+    This replaces DVC's `Config.edit`, which writes ASCII only and fails on a cache in `/home/jürgen`.
 
     Raises:
-        dvc.config.ConfigError: DVC would not take them.
+        dvc.config.ConfigError: DVC rejects the settings.
     """
     from dvc.config import _pack_named, merge
 

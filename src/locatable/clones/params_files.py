@@ -1,6 +1,6 @@
-"""Changes values in params files, of every kind that DVC reads, and sees that nothing else changes.
+"""Set values in params files of every format that DVC reads, and verify that nothing else changes.
 
-Where DVC's setting `hydra.enabled` is on, Hydra composes params.yaml, as `dvc exp run` has it do.
+If DVC's setting `hydra.enabled` is on, Hydra composes params.yaml first, as in `dvc exp run`.
 """
 
 import json
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 Parse = Callable[[str], Any]
-# Stands for a value that is not there.
+# Marks a key that has no value in the file.
 ABSENT = object()
 
 
 @dataclass(frozen=True)
 class Composition:
-    """Where Hydra finds a project's configuration.
+    """The places from which Hydra composes a project's params.yaml.
 
     Attributes:
-        folder: of the configuration, absolute; None where it is in a module.
-        module: that holds the configuration; None where it is in a folder.
-        name: of the file to begin with, without its ending.
-        plugins: folder of Hydra's plug-ins, absolute.
+        folder: the absolute path of the configuration's folder; None if the configuration is in a module.
+        module: the Python module with the configuration; None if the configuration is in a folder.
+        name: the name of the primary configuration file, without its extension.
+        plugins: the absolute path of the folder with Hydra's plugins.
     """
 
     folder: str | None
@@ -44,14 +44,14 @@ class Composition:
     plugins: str
 
     def write(self, params_file: Path, values: Mapping[str, Any]) -> None:
-        """Compose, and write the result.
+        """Compose the configuration and write the result to a file.
 
         Args:
-            params_file: where to.
-            values: what is to be other than the configuration says, by dotted key.
+            params_file: the file to write.
+            values: the values that override the configuration, by dotted key.
 
         Raises:
-            ProjectError: Hydra refuses; the message is the first line of what it says.
+            ProjectError: Hydra cannot compose it; the message is the first line of Hydra's.
         """
         from dvc.utils.hydra import compose_and_dump
 
@@ -60,10 +60,10 @@ class Composition:
             compose_and_dump(str(params_file), self.folder, self.module, self.name, self.plugins, overrides)
 
     def compose(self, values: Mapping[str, Any] | None = None) -> Any:
-        """Return what `write` would write with these values.
+        """Return the content that `write` would write with these values.
 
         Raises:
-            ProjectError: see `write`.
+            ProjectError: Hydra cannot compose it.
         """
         from dvc.utils.serialize import load_yaml
 
@@ -73,10 +73,10 @@ class Composition:
             return load_yaml(str(path))
 
     def groups(self) -> dict[str, list[str]]:
-        """Return what can be chosen of each group of the configuration: `model`, `model/optimizer`.
+        """Return the options of each config group, by the group's name: `model`, `model/optimizer`.
 
         Raises:
-            ProjectError: see `write`.
+            ProjectError: Hydra cannot read the configuration.
         """
         from hydra import initialize_config_dir, initialize_config_module
         from hydra.core.global_hydra import GlobalHydra
@@ -92,12 +92,15 @@ class Composition:
             while waiting:
                 name = waiting.pop(0)
                 groups[name] = loader.get_group_options(name)
-                waiting += [f"{name}/{below}" for below in loader.list_groups(name)]
+                waiting += [f"{name}/{subgroup}" for subgroup in loader.list_groups(name)]
             return groups
 
 
 def composition_of(repo: "Repo") -> Composition | None:
-    """Return how Hydra composes params.yaml of a repository, None where it does not; read as DVC reads it."""
+    """Return how Hydra composes params.yaml, from the same DVC settings as `dvc exp run`.
+
+    None if Hydra is not enabled in this repository.
+    """
     settings = repo.config.get("hydra", {})
     if not settings.get("enabled"):
         return None
@@ -112,7 +115,10 @@ def composition_of(repo: "Repo") -> Composition | None:
 
 
 def _override(value: Any) -> str:
-    """Return a value in the grammar of Hydra's overrides, where text without quotes can mean other things."""
+    """Return a value in the grammar of Hydra's overrides.
+
+    Strings are always quoted, since Hydra could read an unquoted one as a number, a list or an interpolation.
+    """
     from hydra.core.override_parser.types import Quote, QuotedString
 
     match value:
@@ -141,13 +147,17 @@ def _hydra_errors() -> Iterator[None]:
 
 
 def write_composed(repo: "Repo", params: Mapping[str, Any]) -> list[str]:
-    """Change params files; where Hydra composes params.yaml, it does that anew, as in `dvc exp run`.
+    """Set values in params files. If Hydra is enabled, compose params.yaml with them, as in `dvc exp run`.
+
+    Args:
+        repo: the project, as DVC's repository.
+        params: value by key, as in `dvc exp run -S`.
 
     Returns:
-        Files that were composed: Git may not know them yet.
+        The files that Hydra composed. Git may not track them yet.
 
     Raises:
-        ProjectError: Hydra refuses, or see `write`.
+        ProjectError: Hydra cannot compose params.yaml, or `write` raises it.
     """
     from dvc.utils.serialize import load_yaml
 
@@ -163,26 +173,27 @@ def write_composed(repo: "Repo", params: Mapping[str, Any]) -> list[str]:
             composed[key.dotted] = params[text]
     composition.write(root / PARAMS_FILE, composed)
     content = load_yaml(str(root / PARAMS_FILE))
-    # Hydra leaves out quotes that YAML 1.2 needs. The key of a group names a section, or nothing.
-    written = {}
+    # Hydra leaves out quotes that YAML 1.2 needs, so set the values once more. A key that chooses an option
+    # of a config group has no value in params.yaml: there is a section of that name, or nothing.
+    values = {}
     for text, key in keys.items():
-        found = _value_at(key, content)
-        if key.file == PARAMS_FILE and (found is ABSENT or isinstance(found, dict)):
-            continue
-        written[text] = params[text]
-    write(root, written)
+        composed_value = _value_at(key, content)
+        is_group = composed_value is ABSENT or isinstance(composed_value, dict)
+        if key.file != PARAMS_FILE or not is_group:
+            values[text] = params[text]
+    write(root, values)
     return [PARAMS_FILE]
 
 
 def write(root: Path, params: Mapping[str, Any]) -> None:
-    """Replace the text of values in params files; every other byte stays.
+    """Replace the text of values in params files, and leave every other byte as it is.
 
     Args:
-        root: the DVC root, which the files' paths start from.
-        params: value by key, as after `dvc exp run -S`.
+        root: the DVC root, to which the files' paths are relative.
+        params: value by key, as in `dvc exp run -S`.
 
     Raises:
-        ProjectError: a file has no such value, or cannot hold the new one alone.
+        ProjectError: a file does not have the value, or the value cannot be changed without changing others.
     """
     by_file: dict[str, dict[Key, Any]] = {}
     for text, value in params.items():
@@ -194,23 +205,23 @@ def write(root: Path, params: Mapping[str, Any]) -> None:
             text = path.read_bytes().decode()
         except (OSError, UnicodeDecodeError) as error:
             raise ProjectError(f"{file}: {error}") from None
-        path.write_bytes(changed(text, file, values).encode())
+        path.write_bytes(_changed(text, file, values).encode())
 
 
-def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
-    """Return the text of a params file with other values, as every reader of it takes them.
+def _changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
+    """Return the text of a params file with new values, which every parser of the file reads alike.
 
     Raises:
-        ProjectError: see `write`.
+        ProjectError: the file does not have a value, or it cannot be changed without changing others.
     """
     suffix = Path(file).suffix.lower()
     readings = list(_readings(text, file))
     new = text
     for key, value in values.items():
-        found = [_value_at(key, before) for _, before in readings]
-        if same(found, [value] * len(found)):
+        current = [_value_at(key, before) for _, before in readings]
+        if same(current, [value] * len(current)):
             continue
-        if found[0] is ABSENT:
+        if current[0] is ABSENT:
             raise ProjectError(f"{key}: there is no such value in {key.file}")
         try:
             new = set_value(new, suffix, key.parts, value)
@@ -218,13 +229,14 @@ def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
             reason = error.args[0]
             raise ProjectError(f"{key}: cannot be set to {value!r} in {key.file}: {reason}") from None
     for parse, before in readings:
-        # A copy, in which no two places share a value, as those of aliases do.
+        # Parsed YAML aliases share one object. Copy them, so that setting one does not set the others.
         expected = as_recorded(before)
         try:
             for key, value in values.items():
                 _set(expected, key, value)
         except (LookupError, TypeError):
-            continue  # for YAML 1.1, `on` is no text, and no name of a section either
+            # This parser does not see the key: for YAML 1.1, a section called `on` is called True.
+            continue
         if not same(_parsed(parse, new), expected):
             keys = ", ".join(map(str, values))
             raise ProjectError(f"{keys}: cannot be set to {list(values.values())!r} and nothing else with it")
@@ -232,7 +244,7 @@ def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
 
 
 def _value_at(key: Key, content: Any) -> Any:
-    """Return the value that a key names in the content of its file; ABSENT where there is none."""
+    """Return the value of a key in the content of its file; ABSENT if there is none."""
     try:
         return key.value_in(content)
     except (LookupError, TypeError, ValueError):
@@ -240,7 +252,7 @@ def _value_at(key: Key, content: Any) -> Any:
 
 
 def _parsed(parse: Parse, text: str) -> Any:
-    """Return what a text says; None where it follows its format no more."""
+    """Return the parsed text; None if it is not valid in its format."""
     from dvc.exceptions import DvcException
 
     try:
@@ -250,39 +262,43 @@ def _parsed(parse: Parse, text: str) -> Any:
 
 
 def cut_to(text: str, file: str, keys: Sequence[Sequence[str]]) -> str | None:
-    """Return the text of a params file without the lines of all but some keys.
+    """Return the text of a params file without the lines of all keys that are not in `keys`.
 
-    None where it has to stay whole.
+    None if the file cannot be cut without changing the values of the remaining keys.
     """
-    left = cut(text, Path(file).suffix.lower(), keys)
-    if left is None:
+    remaining = cut(text, Path(file).suffix.lower(), keys)
+    if remaining is None:
         return None
     for parse, before in _readings(text, file):
         keep_only(before, keys)
-        if not same(_parsed(parse, left) or {}, before):
-            return None  # for instance where an anchor is gone that what is left refers to
-    return left
+        if not same(_parsed(parse, remaining) or {}, before):
+            return None  # for example, a remaining alias refers to an anchor that was cut
+    return remaining
 
 
 def _readings(text: str, file: str) -> Iterator[tuple[Parse, Any]]:
-    """Yield what can read a text: DVC, and the usual readers of YAML and TOML; each with what it reads."""
+    """Yield the parsers that may read a params file, each with the content that it reads.
+
+    The first one is DVC's. For YAML and TOML the second one is the usual Python library, unless it cannot
+    parse the text.
+    """
     from dvc.utils.serialize import PARSERS
 
     suffix = Path(file).suffix.lower()
     parse_dvc = PARSERS[suffix]
     with dvc_errors():
         before = parse_dvc(text, file)
-    yield lambda one: parse_dvc(one, file), before
+    yield lambda new: parse_dvc(new, file), before
     if suffix in (".json", ".py"):
         return
-    other: Parse = parse_toml if suffix == ".toml" else _load_yaml
-    read = _parsed(other, text)
+    usual_parser: Parse = parse_toml if suffix == ".toml" else _load_yaml
+    read = _parsed(usual_parser, text)
     if read is not None:
-        yield other, read
+        yield usual_parser, read
 
 
 def _load_yaml(text: str) -> Any:
-    # The same as `safe_load`, and quicker.
+    # The C loader reads the same as `safe_load`, and is faster.
     return yaml.load(text.encode(), yaml.CSafeLoader)
 
 
@@ -294,13 +310,13 @@ def _set(content: Any, key: Key, value: Any) -> None:
     container[index(container, name)] = value
 
 
-def same(one: Any, other: Any) -> bool:
-    """Return whether two values are equal and of the same types; a list can be a tuple."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        if one.keys() != other.keys():
+def same(left: Any, right: Any) -> bool:
+    """Return True if two values are equal and of the same types. A list and a tuple count as the same."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        if left.keys() != right.keys():
             return False
-        return all(same(one[name], other[name]) for name in one)
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    # As text, since 1, 1.0 and true are equal in Python, and nan is not.
-    return repr(one) == repr(other)
+        return all(same(left[name], right[name]) for name in left)
+    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        return len(left) == len(right) and all(map(same, left, right))
+    # Compare the text, because 1, 1.0 and True are equal in Python, and NaN is not equal to itself.
+    return repr(left) == repr(right)

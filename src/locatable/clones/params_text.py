@@ -1,7 +1,7 @@
-"""Edits the text of a params file: replaces one value, or takes keys out; every other character stays.
+"""Edit the text of a params file: replace one value or cut keys, and leave every other character as it is.
 
-A round trip through a parser would change numbers and quotes, and other readers than DVC would take them for
-something else. So the text is parsed for nothing but the places of its values.
+Parsing a file and dumping it again would change how numbers and quotes are written, so that programs other
+than DVC could read different values. Therefore the text is parsed only to find the positions of its values.
 """
 
 import ast
@@ -17,26 +17,26 @@ import yaml
 
 from ..errors import joined_lines
 
-# In no TOML file: it marks where a value would be written.
+# Written in place of a TOML value to find its position. No valid TOML file contains this character.
 MARK = "\0"
 
 
 @dataclass(frozen=True)
 class Node:
-    """A value in a text, and its key in the mapping that it is in.
+    """The position of a value in a text, and of its key if it is in a mapping.
 
     Attributes:
-        start: where the text of the value begins.
-        end: where that text ends.
-        items: of a mapping or a list, in their order.
-        is_mapping: whether `items` are those of a mapping.
-        is_block: whether it is laid out by indentation, one item on a line.
-        is_tuple: whether it is a tuple of Python.
-        anchor: the name that it defines in YAML.
-        alias: the name that it stands for in YAML.
-        name: the key; the position in a list.
-        key_start: where the key begins; in a list, where the value does.
-        key_end: where the key ends.
+        start: the offset at which the text of the value begins.
+        end: the offset at which that text ends.
+        items: the items of a mapping or a list, in the order of the text.
+        is_mapping: True for a mapping, False for a list or a scalar.
+        is_block: True for a YAML collection that is laid out by indentation, with one item per line.
+        is_tuple: True for a Python tuple.
+        anchor: the YAML anchor that the value defines.
+        alias: the name of the YAML anchor, if the value is an alias.
+        name: the key of the value in its mapping, or the position in its list.
+        key_start: the offset at which the key begins; in a list, at which the value begins.
+        key_end: the offset at which the key ends.
     """
 
     start: int
@@ -51,20 +51,20 @@ class Node:
     key_start: int = 0
     key_end: int = 0
 
-    def called(self, name: str, key_start: int, key_end: int) -> "Node":
-        """Return the same value with its key."""
+    def with_key(self, name: str, key_start: int, key_end: int) -> "Node":
+        """Return a copy that knows its key."""
         return replace(self, name=name, key_start=key_start, key_end=key_end)
 
     def item(self, name: str) -> "Node":
-        """Return the item of that name; the last one, as for parsers, where there are several.
+        """Return the item with this key. If a key is repeated, parsers use the last one, and so does this.
 
         Raises:
-            LookupError: no text of its own stands for it.
+            LookupError: the text has no such item, for example because it comes from a YAML merge.
         """
         for item in reversed(self.items):
             if item.name == name:
                 return item
-        raise LookupError(f"no text of its own stands for {name}")
+        raise LookupError(f"the file has no separate text for {name}")
 
     @property
     def names(self) -> list[str]:
@@ -74,11 +74,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Format:
-    """How values are found and written in files of one kind.
+    """How values are found and written in one file format.
 
     Attributes:
-        tree: the values of a text, with their places; None where `place` asks a library for each.
-        render: the text of a value, given what is to be replaced by it.
+        tree: parses a text into the positions of its values; None for TOML, which a library edits.
+        render: returns the text of a new value. Its second argument is the value that is replaced, or the
+            mapping to which the new value is added.
     """
 
     tree: Callable[[str], Node] | None
@@ -86,18 +87,24 @@ class Format:
 
 
 def set_value(text: str, suffix: str, parts: Sequence[str], value: Any) -> str:
-    """Return the text of a params file whose name ends so with another value at a key, given as its parts.
+    """Return the text of a params file with a new value.
 
-    A list keeps its layout where its length stays.
+    A list keeps its layout if the new list has the same length.
+
+    Args:
+        text: the content of the file.
+        suffix: the file's extension in lower case, which decides the format.
+        parts: the key, split into its parts.
+        value: the new value.
 
     Raises:
-        LookupError: no text stands for this key alone.
-        ValueError: the file does not follow its format, or cannot hold such a value.
+        LookupError: no part of the text belongs to this key alone.
+        ValueError: the file is not valid in its format, or the format has no such value.
     """
     kind = FORMATS.get(suffix, YAML)
     if kind.tree is None:
         place = _place_in_toml(text, parts)
-        return text[: place.start] + kind.render(value, place) + text[place.end :]
+        return _splice(text, place.start, place.end, kind.render(value, place))
     container = kind.tree(text)
     for part in parts[:-1]:
         container = container.item(part)
@@ -106,135 +113,150 @@ def set_value(text: str, suffix: str, parts: Sequence[str], value: Any) -> str:
     old = container.item(parts[-1])
     is_list = bool(old.items) and not old.is_mapping
     if is_list and isinstance(value, list | tuple) and len(value) == len(old.items):
-        for position, each in enumerate(value):
-            text = set_value(text, suffix, [*parts, str(position)], each)
+        for position, item in enumerate(value):
+            text = set_value(text, suffix, [*parts, str(position)], item)
         return text
     return _replaced(text, container, old, kind.render(value, old))
 
 
 def cut(text: str, suffix: str, keys: Sequence[Sequence[str]]) -> str | None:
-    """Return the text without all values but those under some keys; None where none may be taken out.
+    """Return the text without the values of all other keys; None if they cannot be cut.
 
-    Keys are given as their parts, which can have the wildcards that DVC knows.
+    Args:
+        text: the content of the file.
+        suffix: the file's extension in lower case, which decides the format.
+        keys: the keys to keep, each split into its parts, which can contain DVC's wildcards.
     """
     kind = FORMATS.get(suffix, YAML)
     if suffix == ".py":
-        return None  # what is left out can be what the rest is computed from
+        return None  # the remaining code could use the names that are cut
     try:
         if kind.tree is None:
             return _cut_toml(text, keys)
-        spans = list(_undeclared(text, kind.tree(text), keys))
+        spans = list(_spans_to_cut(text, kind.tree(text), keys))
     except ValueError:
         return None
     for start, end in sorted(spans, reverse=True):
-        text = text[:start] + text[end:]
+        text = _splice(text, start, end, "")
     return text
 
 
 def keep_only(values: dict[Any, Any], keys: Sequence[Sequence[str]]) -> None:
-    """Delete all values but those under some keys, each given as its parts."""
+    """Delete all values that are not at or below one of these keys, each split into its parts."""
     for name in list(values):
-        below = keys_below(keys, str(name))
-        if not below:
+        subkeys = _subkeys(keys, str(name))
+        if not subkeys:
             del values[name]
-        elif isinstance(values[name], dict) and [] not in below:
-            keep_only(values[name], below)
+        elif isinstance(values[name], dict) and [] not in subkeys:
+            keep_only(values[name], subkeys)
 
 
-def keys_below(keys: Iterable[Sequence[str]], name: str) -> list[list[str]]:
-    """Return the rest of those keys that begin with a name, or with a wildcard for it."""
+def _subkeys(keys: Iterable[Sequence[str]], name: str) -> list[list[str]]:
+    """Return the remaining parts of the keys whose first part, possibly a wildcard, matches a name.
+
+    An empty list of parts stands for the whole value of that name.
+    """
     return [list(key[1:]) for key in keys if fnmatchcase(name, key[0])]
 
 
+def _splice(text: str, start: int, end: int, new: str) -> str:
+    """Return the text with the part between two offsets replaced."""
+    return text[:start] + new + text[end:]
+
+
 def _replaced(text: str, container: Node, old: Node, new: str) -> str:
-    """Return the text with a new one for the value of an item."""
-    before, written, after = text[: old.start], text[old.start : old.end], text[old.end :]
-    if not written:  # nothing, which YAML reads as null
+    """Return the text with the value `old` of a container replaced by the text `new`."""
+    written = text[old.start : old.end]
+    if not written:  # a key without a value, which YAML reads as null
         if container.is_mapping and ":" not in text[old.key_end : old.start]:
             new = f": {new}"
-        elif not before[-1].isspace():
+        elif not text[old.start - 1].isspace():
             new = f" {new}"
-        return before + new + after
+        return _splice(text, old.start, old.end, new)
     if old.anchor:
         return _replaced_anchor(text, old, new)
     line = _line_start(text, old.start)
     if old.is_block and line > old.key_start:
-        # The value comes to the line of its key, before a comment there.
+        # The old value is an indented block below its key. Put the new one on the line of the key, before a
+        # comment there.
         colon = text.index(":", old.key_end) + 1
         comment = text[colon:line].rstrip()
-        return f"{text[:colon]} {new}{comment}{after}"
+        return _splice(text, colon, old.end, f" {new}{comment}")
     header = re.match(r"[|>][-+0-9]*(.*)", written)
     if header and not old.items and not old.alias:
-        new += header[1].rstrip("\r")  # a comment
-    return before + new + after
+        new += header[1].rstrip("\r")  # keep the comment after the header of a block scalar
+    return _splice(text, old.start, old.end, new)
 
 
 def _replaced_anchor(text: str, old: Node, new: str) -> str:
-    """Return the text with a new value under an anchor: the first alias of it gets the old one."""
-    before, written, after = text[: old.start], text[old.start : old.end], text[old.end :]
+    """Return the text with a new value in place of an anchored one.
+
+    The first alias of the anchor is replaced by the anchor and the old value, so that no alias changes.
+    """
+    written = text[old.start : old.end]
     for event in yaml.parse(text):
-        start, end = span(event)
+        start, end = _span(event)
         if start <= old.start or getattr(event, "anchor", None) != old.anchor:
             continue
         if not isinstance(event, yaml.AliasEvent):
-            break  # another value has that name from there on
+            break  # the anchor is defined again, and later aliases refer to the new definition
         if "\n" in written:
-            raise LookupError(f"*{old.anchor} stands for it, too")
-        return before + new + text[old.end : start] + written + text[end:]
-    return before + new + after
+            raise LookupError(f"*{old.anchor} refers to it, too")
+        # Edit the later part first, so that the offsets of the earlier one stay valid.
+        text = _splice(text, start, end, written)
+        break
+    return _splice(text, old.start, old.end, new)
 
 
 def _override(text: str, container: Node, name: str, new: str) -> str:
-    """Return the text with an item for a value that a mapping of YAML has from another one."""
-    key = yaml_text(name)
+    """Return the text with a new item that overrides a value which a YAML mapping merges from another one."""
+    key = _yaml_text(name)
     if container.alias:
+        # The mapping itself is an alias: replace it by one that merges the anchor and adds the item.
         new = f"{{<<: {text[container.start : container.end]}, {key}: {new}}}"
-        return text[: container.start] + new + text[container.end :]
+        return _splice(text, container.start, container.end, new)
     if "<<" not in container.names:
-        raise LookupError(f"no text of its own stands for {name}")
+        raise LookupError(f"the file has no separate text for {name}")
     start = container.items[0].key_start
     separator = ", "
     if container.is_block:
-        separator = _newline(text) + " " * (start - _line_start(text, start))
-    return f"{text[:start]}{key}: {new}{separator}{text[start:]}"
+        newline = "\r\n" if "\r\n" in text else "\n"
+        separator = newline + " " * (start - _line_start(text, start))
+    return _splice(text, start, start, f"{key}: {new}{separator}")
 
 
-def _newline(text: str) -> str:
-    return "\r\n" if "\r\n" in text else "\n"
+def _line_start(text: str, offset: int) -> int:
+    return text.rfind("\n", 0, offset) + 1
 
 
-def _line_start(text: str, place: int) -> int:
-    return text.rfind("\n", 0, place) + 1
-
-
-def _undeclared(text: str, mapping: Node, keys: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:
-    """Yield where to cut: each as start and end."""
+def _spans_to_cut(text: str, mapping: Node, keys: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:
+    """Yield the start and the end of each part of the text that does not belong to one of the keys."""
     kept_end = None
     item_end = 0
     for position, item in enumerate(mapping.items):
         item_end = max(item.key_end, item.end)
-        below = keys_below(keys, item.name)
-        if below:
+        subkeys = _subkeys(keys, item.name)
+        if subkeys:
             kept_end = item_end
-            if item.is_mapping and [] not in below:
-                yield from _undeclared(text, item, below)
+            if item.is_mapping and [] not in subkeys:
+                yield from _spans_to_cut(text, item, subkeys)
         elif mapping.is_block:
-            yield _lines(text, item.key_start, item_end)
+            yield _whole_lines(text, item.key_start, item_end)
         elif position + 1 < len(mapping.items):
             yield item.key_start, mapping.items[position + 1].key_start
         else:
             yield item.key_start, item_end
     if kept_end and item_end > kept_end and not mapping.is_block:
-        # The comma after what is kept, which stands before the first one taken out.
+        # The last items are cut, so cut the comma after the last one that is kept, too.
         following = [item.key_start for item in mapping.items if item.key_start > kept_end]
         yield kept_end, min(following)
 
 
-def _lines(text: str, item_start: int, item_end: int) -> tuple[int, int]:
-    """Return where the lines of an item are.
+def _whole_lines(text: str, item_start: int, item_end: int) -> tuple[int, int]:
+    """Return the start and the end of the lines of an item, with the comment behind it.
 
     Raises:
-        ValueError: there is more in them.
+        ValueError: the lines contain other values, too.
     """
     start = _line_start(text, item_start)
     before = text[start:item_start]
@@ -247,11 +269,11 @@ def _lines(text: str, item_start: int, item_end: int) -> tuple[int, int]:
 
 
 def _place_in_toml(text: str, parts: Sequence[str]) -> Node:
-    """Return where the value of a key is: where tomlkit would write another one.
+    """Return the position of the value of a key: the place at which tomlkit writes a new value.
 
     Raises:
-        LookupError: it has no place of its own.
-        ValueError: the file does not follow its format.
+        LookupError: no single part of the text belongs to this key.
+        ValueError: the file is not valid TOML.
     """
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
@@ -270,7 +292,7 @@ def _place_in_toml(text: str, parts: Sequence[str]) -> Node:
         raise ValueError(str(error)) from None
     before, _, after = document.as_string().partition(MARK)
     if not text.startswith(before) or not text.endswith(after):
-        raise LookupError("no one text stands for it")
+        raise LookupError("no single part of the file belongs to it")
     return Node(len(before), len(text) - len(after))
 
 
@@ -279,13 +301,13 @@ def _cut_toml(text: str, keys: Sequence[Sequence[str]]) -> str | None:
 
     document = tomlkit.parse(text)
     keep_only(document, keys)
-    left = document.as_string()
-    # Each line that is left is one of the file's, in the same order.
+    remaining = document.as_string()
+    # Check that tomlkit only removed lines: the remaining ones must occur in the file, in the same order.
     lines = iter(text.splitlines(keepends=True))
-    for line in left.splitlines(keepends=True):
+    for line in remaining.splitlines(keepends=True):
         if line not in lines:
             return None
-    return left
+    return remaining
 
 
 def _yaml_tree(text: str) -> Node:
@@ -300,11 +322,11 @@ def _yaml_tree(text: str) -> Node:
 
 
 def _yaml_node(text: str, event: Any, events: Iterator[Any]) -> Node:
-    start, end = span(event)
+    start, end = _span(event)
     if isinstance(event, yaml.AliasEvent):
         return Node(start, end, alias=event.anchor)
     if isinstance(event, yaml.ScalarEvent):
-        # Blank lines after a block of text are none of it, as far as can be seen.
+        # PyYAML counts blank lines after a block scalar as part of it, but a reader of the file does not.
         return Node(start, start + len(text[start:end].rstrip()), anchor=event.anchor)
     is_mapping = isinstance(event, yaml.MappingStartEvent)
     is_block = not event.flow_style
@@ -314,31 +336,31 @@ def _yaml_node(text: str, event: Any, events: Iterator[Any]) -> Node:
         node = _yaml_node(text, inner, events)
         if is_mapping:
             value = _yaml_node(text, next(events), events)
-            items.append(value.called(getattr(inner, "value", ""), node.start, node.end))
+            items.append(value.with_key(getattr(inner, "value", ""), node.start, node.end))
         else:
-            items.append(node.called(str(len(items)), node.start, node.start))
+            items.append(node.with_key(str(len(items)), node.start, node.start))
         end = max(end, items[-1].key_end, items[-1].end)
     if not is_block:
-        end = span(inner)[1]
+        end = _span(inner)[1]
     return Node(start, end, tuple(items), is_mapping, is_block, anchor=event.anchor)
 
 
-def span(event: Any) -> tuple[int, int]:
-    """Return where the text of an event of PyYAML's begins and ends."""
+def _span(event: Any) -> tuple[int, int]:
+    """Return the offsets at which the text of a PyYAML event begins and ends."""
     return event.start_mark.index, event.end_mark.index
 
 
-def yaml_text(value: Any, old: Node | None = None) -> str:
-    """Return a value that readers of YAML 1.1 (PyYAML) and 1.2 (DVC) take for the same: `1.0e-05`, `"no"`."""
+def _yaml_text(value: Any, old: Node | None = None) -> str:
+    """Return a value as YAML that means the same in version 1.1 (PyYAML) and 1.2 (DVC): `1.0e-05`, `"no"`."""
     match value:
         case None:
             return "null"
         case str() if _is_plain_word(value):
             return value
         case list() | tuple():
-            return f"[{', '.join(map(yaml_text, value))}]"
+            return f"[{', '.join(map(_yaml_text, value))}]"
         case dict():
-            items = [f"{yaml_text(key)}: {yaml_text(item)}" for key, item in value.items()]
+            items = [f"{_yaml_text(key)}: {_yaml_text(item)}" for key, item in value.items()]
             return f"{{{', '.join(items)}}}"
     style = '"' if isinstance(value, str) else None
     try:
@@ -349,7 +371,7 @@ def yaml_text(value: Any, old: Node | None = None) -> str:
 
 
 def _is_plain_word(text: str) -> bool:
-    """Return whether YAML reads a text as itself without quotes."""
+    """Return True if YAML reads the text as a string even without quotes."""
     return text.isidentifier() and text not in {*"yYnN"} and isinstance(yaml.safe_load(text), str)
 
 
@@ -364,13 +386,13 @@ def _json_node(text: str, start: int) -> Node:
     items: list[Node] = []
     at = _after_space(text, start + 1)
     while at < end - 1:
-        name, begun, key_end = str(len(items)), at, at
+        name, key_start, key_end = str(len(items)), at, at
         if text[start] == "{":
             name, key_end = json.JSONDecoder().raw_decode(text, at)
-            at = _after_space(text, _after_space(text, key_end) + 1)
+            at = _after_space(text, _after_space(text, key_end) + 1)  # skip the colon
         value = _json_node(text, at)
-        items.append(value.called(name, begun, key_end))
-        at = _after_space(text, _after_space(text, value.end) + 1)
+        items.append(value.with_key(name, key_start, key_end))
+        at = _after_space(text, _after_space(text, value.end) + 1)  # skip the comma
     return Node(start, end, tuple(items), is_mapping=text[start] == "{")
 
 
@@ -406,7 +428,10 @@ def _toml_text(value: Any, old: Node | None = None) -> str:
 
 
 class _PythonText:
-    """A text of Python, whose parser counts lines and bytes in them."""
+    """The text of a Python params file.
+
+    Python's parser reports positions as a line and a byte in it; this class converts them to offsets.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -414,15 +439,16 @@ class _PythonText:
         for line_end in re.finditer(r"\r\n|\r|\n", text):
             self.starts.append(line_end.end())
 
-    def place(self, line: int, column: int) -> int:
-        """Return the place that the parser of Python calls so."""
+    def offset(self, line: int, column: int) -> int:
+        """Return the offset in the text of a position that Python's parser reports."""
         start = self.starts[line - 1]
-        return start + len(self.text[start : start + column].encode()[:column].decode(errors="ignore"))
+        line_bytes = self.text[start : start + column].encode()
+        return start + len(line_bytes[:column].decode(errors="ignore"))
 
     def node(self, value: ast.expr) -> Node:
-        """Return where a value is."""
-        start = self.place(value.lineno, value.col_offset)
-        end = self.place(value.end_lineno or 0, value.end_col_offset or 0)
+        """Return the position of a value."""
+        start = self.offset(value.lineno, value.col_offset)
+        end = self.offset(value.end_lineno or 0, value.end_col_offset or 0)
         items = []
         if isinstance(value, ast.Dict):
             for key, item in zip(value.keys, value.values, strict=True):
@@ -435,32 +461,35 @@ class _PythonText:
         return Node(start, end, tuple(items), isinstance(value, ast.Dict), is_tuple=is_tuple)
 
     def item(self, name: str, key: ast.expr, value: ast.expr) -> Node:
-        """Return a value with its name."""
-        place = self.node(key)
-        return self.node(value).called(name, place.start, place.end)
+        """Return the position of a value and of its key."""
+        key_node = self.node(key)
+        return self.node(value).with_key(name, key_node.start, key_node.end)
 
-    def items(self, body: list[ast.stmt], of_self: bool = False) -> Iterator[Node]:
-        """Yield what DVC reads as params: literals in modules, classes, and what `__init__` sets."""
+    def items(self, body: list[ast.stmt], in_init: bool = False) -> Iterator[Node]:
+        """Yield the assignments that DVC reads as params.
+
+        These are literals that are assigned in a module or a class, or to attributes of `self` in `__init__`.
+        """
         for statement in body:
             match statement:
                 case ast.ClassDef():
-                    start = self.place(statement.lineno, statement.col_offset)
+                    start = self.offset(statement.lineno, statement.col_offset)
                     inside = tuple(self.items(statement.body))
-                    yield Node(start, start, inside, is_mapping=True).called(statement.name, start, start)
+                    yield Node(start, start, inside, is_mapping=True).with_key(statement.name, start, start)
                 case ast.FunctionDef(name="__init__"):
-                    yield from self.items(statement.body, of_self=True)
+                    yield from self.items(statement.body, in_init=True)
                 case (
                     ast.Assign(targets=[target], value=value)
                     | ast.AnnAssign(target=target, value=ast.expr() as value)
                 ):
-                    name = _assigned(target, of_self)
+                    name = _assigned_name(target, in_init)
                     if name and _is_literal(value):
                         yield self.item(name, target, value)
 
 
-def _assigned(target: ast.expr, of_self: bool) -> str:
+def _assigned_name(target: ast.expr, in_init: bool) -> str:
     match target:
-        case ast.Name(id=name) if not of_self:
+        case ast.Name(id=name) if not in_init:
             return name
         case ast.Attribute(value=ast.Name(id="self"), attr=name):
             return name
@@ -484,14 +513,14 @@ def _python_text(value: Any, old: Node) -> str:
     if old.is_tuple and isinstance(value, list):
         return repr(tuple(value))
     if value in (float("inf"), float("-inf")):
-        return "1e999" if value > 0 else "-1e999"  # literals, which `inf` is not
+        return "1e999" if value > 0 else "-1e999"  # literals that overflow to infinity; `inf` is a name
     written = repr(value)
     if not _is_literal(written):
         raise ValueError("no literal of Python says that")
     return written
 
 
-YAML = Format(_yaml_tree, yaml_text)
+YAML = Format(_yaml_tree, _yaml_text)
 FORMATS = {
     ".json": Format(_json_tree, _json_text),
     ".py": Format(_python_tree, _python_text),

@@ -1,6 +1,6 @@
-"""Recorded data, from the user's cache or the remote, every byte checked against its hash.
+"""Read recorded data from the user's cache or the remote, and verify it against its hash.
 
-Never through DVC's own fetch into the user's cache: that deletes objects that it finds damaged.
+DVC's own fetch is not used on the user's cache, because it deletes the objects that it finds damaged.
 """
 
 import json
@@ -21,12 +21,12 @@ from .checkout import Checkout, copy_file
 
 
 @dataclass(frozen=True)
-class CachedObjects:
-    """What the user's cache holds of some objects.
+class FoundObjects:
+    """The objects that were found, sorted into intact and damaged ones.
 
     Attributes:
-        intact: path of each object by its hash, where the bytes are those that the hash names.
-        damaged: one line for each object whose bytes are others.
+        intact: the path of each object whose content matches its hash, by hash.
+        damaged: one line about each object of the user's cache whose content does not match its hash.
     """
 
     intact: dict[str, Path]
@@ -34,19 +34,20 @@ class CachedObjects:
 
 
 def fetch(checkout: Checkout, output: Output, target: Path | None = None) -> list[str]:
-    """Put a recorded output into the clone, at its own place or at `target`.
+    """Copy a recorded output into the clone, to its own path or to `target`.
 
     Returns:
-        One line per object that the user's cache holds with other bytes; good ones came from the remote.
+        One line about each object that is damaged in the user's cache. It was taken from the remote instead.
 
     Raises:
-        CannotTryError: an object is in neither cache nor remote.
+        CannotTryError: an object is in neither the cache nor the remote, or damaged in the remote.
     """
     out = checkout.dvc_output(output)
-    objects, entries = _with_entries(checkout, output, _objects)
+    objects, entries = _with_entries(checkout, output, _from_cache_or_remote)
     place = target or checkout.path_of(output.path)
     if not out.hash_info.isdir:
-        entries = {"": out.hash_info.value}  # a file is the only entry of itself
+        # Treat a file like a folder whose only entry is the file itself.
+        entries = {"": out.hash_info.value}
     for name, oid in entries.items():
         path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,44 +57,47 @@ def fetch(checkout: Checkout, output: Output, target: Path | None = None) -> lis
 
 
 def stored_objects(checkout: Checkout, output: Output) -> dict[str, Path]:
-    """Return the objects of a recorded output: files by their place in a cache or a remote of DVC's.
+    """Return the objects of a recorded output, by their path relative to a DVC cache or remote.
 
     Raises:
-        CannotTryError: an object is in neither cache nor remote.
+        CannotTryError: an object is in neither the cache nor the remote, or damaged in the remote.
     """
     out = checkout.dvc_output(output)
-    objects, _ = _with_entries(checkout, output, _objects)
-    return {_place_in_cache(out, oid).as_posix(): path for oid, path in objects.intact.items()}
+    objects, _ = _with_entries(checkout, output, _from_cache_or_remote)
+    return {_path_in_cache(out, oid).as_posix(): path for oid, path in objects.intact.items()}
 
 
 def damaged_objects(checkout: Checkout, output: Output) -> list[str]:
-    """Return one line per object of an output that the user's cache holds with other bytes than recorded."""
-    objects, _ = _with_entries(checkout, output, _cached)
+    """Return one line about each object of an output that is damaged in the user's cache."""
+    objects, _ = _with_entries(checkout, output, _from_cache)
     return objects.damaged
 
 
-# Looks for objects of an output.
-Find = Callable[[Checkout, Output, Iterable[str]], CachedObjects]
+# A function that finds the objects with these hashes, which belong to an output.
+Find = Callable[[Checkout, Output, Iterable[str]], FoundObjects]
 
 
-def _with_entries(checkout: Checkout, output: Output, find: Find) -> tuple[CachedObjects, dict[str, str]]:
-    """Return the objects of an output; of a folder, those of its files too, and their hashes by name."""
+def _with_entries(checkout: Checkout, output: Output, find: Find) -> tuple[FoundObjects, dict[str, str]]:
+    """Return the objects of an output, and the hash of each file by name if the output is a folder.
+
+    The objects of a folder are its listing and its files.
+    """
     info = checkout.dvc_output(output).hash_info
     found = find(checkout, output, [info.value])
     if not info.isdir or info.value not in found.intact:
         return found, {}
-    # DVC lists what is in a folder in an object of its own.
+    # The object of a folder is a JSON list of the files in it.
     entries = {}
     for entry in json.loads(found.intact[info.value].read_text()):
         entries[entry["relpath"]] = entry["md5"]
     files = find(checkout, output, entries.values())
-    return CachedObjects(found.intact | files.intact, found.damaged + files.damaged), entries
+    return FoundObjects(found.intact | files.intact, found.damaged + files.damaged), entries
 
 
-def _objects(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedObjects:
-    """Return objects of the user's cache; from the remote, those that it lacks or holds damaged."""
+def _from_cache_or_remote(checkout: Checkout, output: Output, oids: Iterable[str]) -> FoundObjects:
+    """Find objects in the user's cache, and in the remote if the cache lacks them or has them damaged."""
     wanted = list(dict.fromkeys(oids))
-    cached = _cached(checkout, output, wanted)
+    cached = _from_cache(checkout, output, wanted)
     missing = sorted(set(wanted) - cached.intact.keys())
     if not missing:
         return cached
@@ -106,56 +110,63 @@ def _objects(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedO
         if problem or not path.is_file():
             reason = f" ({problem})" if problem else ""
             name = checkout.remote_name(output)
-            hint = _where_to_look(out, name)
+            hint = _hint(out, name)
             if cached.damaged:
                 hint = ": " + cached.damaged[-1].split(": ", 1)[1]
             remote = f"remote '{name}'" if name else "a remote (none is set)"
             what = f"{output.path} ({out.hash_name} {oid})"
             raise CannotTryError(f"{what} is in neither the DVC cache nor {remote}{reason}{hint}")
-        if not _holds(path, oid, out.hash_name):
+        if not _is_intact(path, oid, out.hash_name):
             raise CannotTryError(f"{output.path}: the remote holds other bytes than its hash {oid} says")
         downloaded[oid] = path
-    return CachedObjects(cached.intact | downloaded, cached.damaged)
+    return FoundObjects(cached.intact | downloaded, cached.damaged)
 
 
-def _cached(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedObjects:
+def _from_cache(checkout: Checkout, output: Output, oids: Iterable[str]) -> FoundObjects:
     out = checkout.dvc_output(output)
     intact = {}
     damaged = []
     for oid in dict.fromkeys(oids):
-        path = checkout.user_cache / _place_in_cache(out, oid)
+        path = checkout.user_cache / _path_in_cache(out, oid)
         if not path.is_file():
             continue
-        if _holds(path, oid, out.hash_name):
+        if _is_intact(path, oid, out.hash_name):
             intact[oid] = path
         else:
             damaged.append(
                 f"{output.path}: the DVC cache holds other bytes than its hash {oid} says ({path})"
             )
-    return CachedObjects(intact, damaged)
+    return FoundObjects(intact, damaged)
 
 
-def _place_in_cache(out: Any, oid: str) -> Path:
+def _path_in_cache(out: Any, oid: str) -> Path:
     return Path(out.cache.oid_to_path(oid)).relative_to(out.repo.cache.local_cache_dir)
 
 
 def _download(checkout: Checkout, out: Any, oids: list[str]) -> str:
-    """Bring objects from the remote into the clone's own cache; returns what went wrong, or nothing."""
+    """Copy objects from the remote into the clone's own cache.
+
+    Returns:
+        One line that says what went wrong; empty on success.
+    """
     places = list(map(out.cache.oid_to_path, oids))
     try:
         remote = out.repo.cloud.get_remote_odb(out.remote, "reproduce", out.hash_name)
         remote.fs.get(list(map(remote.oid_to_path, oids)), places, batch_size=remote.fs.jobs)
     except (FileNotFoundError, NoRemoteError, RemoteConfigError):
-        # Imports and cloud-versioned data have no address by hash; DVC fetches these.
         _fetch_by_dvc(checkout, out)
     except Exception as error:
-        # Each kind of remote has errors of its own.
+        # Every kind of remote raises its own types of errors.
         lines = str(error).splitlines() or ["no reason given"]
         return f"{type(error).__name__}: {lines[0]}"
     return ""
 
 
 def _fetch_by_dvc(checkout: Checkout, out: Any) -> None:
+    """Have DVC fetch an output that the remote does not store by its hash; do nothing for other outputs.
+
+    Such outputs are imports, and data in a cloud-versioned remote.
+    """
     if not (out.stage.is_import or out.files or out.meta.version_id):
         return
     try:
@@ -165,19 +176,20 @@ def _fetch_by_dvc(checkout: Checkout, out: Any) -> None:
         raise CannotTryError(f"{out}: DVC cannot fetch it: {with_causes(error)}") from None
 
 
-def _where_to_look(out: Any, remote_name: str | None) -> str:
-    """Return what to do about an object that the remote of this name does not give."""
+def _hint(out: Any, remote_name: str | None) -> str:
+    """Return a hint on what to do if the remote does not have an object; empty if there is none."""
     if not remote_name:
         return "; add one (`dvc remote add --default NAME URL`) and `dvc push` where the data is"
     try:
         remote = out.repo.cloud.get_remote(out.remote)
     except DvcException:
-        return ""  # the reason why not is told
+        return ""  # the error message already says why the remote cannot be used
     if remote.fs.protocol == "local" and not Path(remote.path).is_dir():
         return f"; that remote is the folder {remote.path}, which this machine does not have"
     return "; run `dvc push` where it is"
 
 
-def _holds(path: Path, oid: str, algorithm: str) -> bool:
-    """Return whether the bytes of a file are those that a hash names."""
-    return bool(hash_file(str(path), localfs, algorithm)[1].value == oid.removesuffix(".dir"))
+def _is_intact(path: Path, oid: str, algorithm: str) -> bool:
+    """Return True if the content of a file matches a hash."""
+    _, actual = hash_file(str(path), localfs, algorithm)
+    return bool(actual.value == oid.removesuffix(".dir"))

@@ -1,10 +1,11 @@
-"""What a search must know of the user's project, and a clone of it as a place to run DVC experiments.
+"""Read the user's project for a search, and run DVC experiments in a clone of it.
 
     clone = Clone(folder, read_project(root).clone_setup(baseline=commit))
     clone.push("search-7", clone.run("search-7", {"train.lr": 0.1}))
 
-Experiments run one after another, in one warm process. `dvc exp run --temp` and `dvc queue` lose some, since
-all processes that work in a repository share one stash; a clone has its own.
+Experiments run one after another in the same process, which saves the start of DVC for each of them.
+`dvc exp run --temp` and `dvc queue` are not used because they can lose experiments: all processes that work
+in a repository share its stash, while a clone has its own.
 """
 
 import json
@@ -46,15 +47,16 @@ IDENTITY = ("user.name", "user.email")
 
 @dataclass(frozen=True)
 class CloneSetup:
-    """How to make a clone.
+    """Everything that a worker needs to make its clone.
 
     Attributes:
-        baseline: commit that all experiments start from.
-        url: Git URL, or folder, of the repository that experiments are pushed to.
-        subdir: where in the repository the DVC root is.
-        identity: Git's user.name and user.email; empty for those of this machine.
-        config: what DVC's config.local has to say.
-        shared: repository and cache are folders of this machine; otherwise data goes by the DVC remote.
+        baseline: the commit from which all experiments start.
+        url: the URL or folder of the Git repository to clone and to push experiments to.
+        subdir: the path of the DVC root in the repository.
+        identity: Git's user.name and user.email; an empty value stands for the machine's own setting.
+        config: the content of DVC's config.local.
+        shared: True if the clone shares the repository and the cache, which are folders on the same machine.
+            Otherwise data is transferred by the DVC remote.
     """
 
     baseline: str
@@ -67,25 +69,25 @@ class CloneSetup:
 
 @dataclass(frozen=True)
 class ProjectSetup:
-    """A project at one moment; all paths are relative to its DVC root.
+    """The state of a project when a search begins. All paths are relative to the DVC root.
 
     Attributes:
-        top: root of the Git repository.
-        subdir: where in it the DVC root is.
-        identity: Git's user.name and user.email; empty where they are not set.
-        config: what the config.local of a clone has to say, so that it finds the cache and the remotes.
-        params_files: content of each file whose values DVC shows as params, by path; of one that Hydra
-            composes, what it composes.
-        composition: how Hydra composes params.yaml; None where it does not.
-        groups: what can be chosen of each group of Hydra's configuration.
-        is_composed_anew: the params.yaml that is there is not what Hydra composes.
-        outputs: for each path that a stage writes, whether DVC (not Git) keeps it.
-        frozen_outputs: address of the stage that would write a path, if it was not frozen, by path.
-        metric_files: metrics at the top level of a dvc.yaml, which are in no stage.
-        modified: tracked data that is not as committed.
-        persistent: address of the stage that may go on from what it wrote at a path, by path
-            (`persist: true`); none that DVC runs every time: these replace what they wrote.
-        missing: data that trials start from and the cache does not hold.
+        top: the root of the Git repository.
+        subdir: the path of the DVC root in the repository.
+        identity: Git's user.name and user.email; empty values if they are not set.
+        config: the content for a clone's config.local, with which the clone finds the cache and the remotes.
+        params_files: the content of each file whose values DVC shows as params, by path. If Hydra composes
+            params.yaml, this is the composed content.
+        composition: how Hydra composes params.yaml; None if Hydra is not enabled.
+        groups: the options of each of Hydra's config groups.
+        is_composed_anew: True if params.yaml differs from the content that Hydra composes.
+        outputs: for each path that a stage writes, True if DVC stores it and False if Git does.
+        frozen_outputs: for each path that only a frozen stage writes, the address of that stage.
+        metric_files: the metrics files at the top level of a dvc.yaml, which do not belong to a stage.
+        modified: the tracked data that differs from the commit.
+        persistent: for each output with `persist: true`, the address of its stage, which can continue from
+            the last output. Stages that always run are left out, because they replace their output.
+        missing: the data that trials start from and that is not in the cache.
     """
 
     top: str
@@ -104,7 +106,7 @@ class ProjectSetup:
     missing: list[str]
 
     def clone_setup(self, baseline: str) -> CloneSetup:
-        """Return how to clone the project on this machine, for experiments that start from `baseline`."""
+        """Return the setup of a clone on this machine, for experiments that start from `baseline`."""
         return CloneSetup(
             baseline=baseline,
             url=self.top,
@@ -116,14 +118,14 @@ class ProjectSetup:
 
 
 def read_project(root: Path) -> ProjectSetup:
-    """Ask DVC for all of it.
+    """Read the state of a project by DVC.
 
     Raises:
         ProjectError: DVC cannot read the project; the message says why.
     """
     check_dvc_files(root)
     remember_parsed_yaml()
-    # DVC names stages as seen from the working folder.
+    # DVC names stages relative to the current folder.
     with chdir(root), open_repo(root) as repo:
         return _project_setup(repo)
 
@@ -135,7 +137,7 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
     outputs: dict[str, bool] = {}
     frozen: dict[str, str] = {}
     persistent: dict[str, str] = {}
-    # Trials start from tracked data, and from what persistent outputs hold.
+    # Trials start from the tracked data and from the outputs with `persist: true`.
     started_from: list[str] = []
     for stage in repo.index.stages:
         if stage.cmd:
@@ -154,7 +156,7 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
                 started_from.append(path)
                 if not stage.always_changed:
                     persistent[path] = stage.addressing
-    # What Hydra composes counts, not what its last run left in params.yaml.
+    # Every trial composes params.yaml again, so use the composed values, not those of an earlier run.
     values = _params_values(repo, root)
     composition = composition_of(repo)
     groups: dict[str, list[str]] = {}
@@ -164,7 +166,7 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
         composed = composition.compose()
         is_composed_anew = values.get(PARAMS_FILE) != composed
         values[PARAMS_FILE] = composed
-    # The user's own config.local, with the cache and the remotes as they are in effect.
+    # Start from the user's own config.local, and add the cache and the remotes from all levels of the config.
     config = repo.config.load_one("local")
     config["remote"] = repo.config["remote"]
     config["cache"]["dir"] = repo.cache.local_cache_dir
@@ -189,7 +191,7 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
 
 
 def _params_values(repo: "Repo", root: Path) -> dict[str, Any]:
-    """Return content of the files that `dvc params diff` shows, and that `vars` of a dvc.yaml names."""
+    """Return the content of the files that `dvc params diff` shows or that `vars` in a dvc.yaml names."""
     from dvc.dependency import ParamsDependency
     from dvc.repo.params.show import _collect_params
     from dvc.utils.serialize import LOADERS
@@ -201,16 +203,17 @@ def _params_values(repo: "Repo", root: Path) -> dict[str, Any]:
             paths.add(Path(repo.fs.abspath(file)))
     files = {}
     for path in sorted(paths):
-        if path.is_file() and path.suffix.lower() in LOADERS:
-            files[path.relative_to(root).as_posix()] = LOADERS[path.suffix.lower()](str(path))
+        load = LOADERS.get(path.suffix.lower())
+        if load and path.is_file():
+            files[path.relative_to(root).as_posix()] = load(str(path))
     return files
 
 
 def missing_on_remote(root: Path) -> list[str]:
-    """Return data of the project that its DVC remote does not hold.
+    """Return the paths whose data is not on the project's DVC remote.
 
     Raises:
-        ProjectError: the remote cannot be asked; the message says why.
+        ProjectError: the remote cannot be used; the message says why.
     """
     status = subprocess.run(
         (sys.executable, "-m", "dvc", "status", "--cloud", "--json"),
@@ -223,21 +226,21 @@ def missing_on_remote(root: Path) -> list[str]:
         lines = status.stderr.strip().splitlines() or [f"exit code {status.returncode}"]
         raise ProjectError(f"the DVC remote cannot be used: {lines[0].removeprefix('ERROR: ')}")
     states = json.loads(status.stdout)
-    # What is `deleted` there is missing in the cache here only.
+    # DVC says `deleted` for data that is on the remote and only missing in the local cache.
     return sorted(path for path in states if states[path] != "deleted")
 
 
 class Clone:
-    """A clone in `folder`, where nothing is yet.
+    """A clone in a new folder, in which experiments run.
 
     Attributes:
-        record: the file that says which trial runs; whoever has called `run` removes it.
-        outputs: what stages write, and what DVC tracks, absolute.
-        working_folders: that stages run in, absolute, inner ones first.
-        submodules: of the baseline, and theirs.
+        record: the file that describes the running trial. The caller of `run` removes it.
+        outputs: the absolute paths of all outputs of stages and of all data that DVC tracks.
+        working_folders: the absolute paths of the folders in which stages run, inner ones first.
+        submodules: the submodules of the baseline, including nested ones.
 
     Raises:
-        LocatableError: it cannot be made; the message says why.
+        LocatableError: the clone cannot be made; the message says why.
     """
 
     def __init__(self, folder: Path, setup: CloneSetup) -> None:
@@ -248,18 +251,24 @@ class Clone:
         self.baseline = setup.baseline
         self.url = setup.url
         self.shared = setup.shared
-        # Options of `git clean` that leave what DVC tracks; known when DVC can read the clone.
-        self._keep_tracked: list[str] = []
+        # Options with which `git clean` keeps DVC's outputs. The first reset does not need them: the clone is
+        # new, and DVC cannot read it before that.
+        self._keep_outputs: list[str] = []
         self.working_folders = [self.root]
         self.submodules: list[Submodule] = []
         self._clone(setup)
-        # A folder of this machine is read; for anything else, Git knows where submodules come from.
-        here = Path(self.url) if self.shared else None
-        with needing_lfs_contents(here, self.baseline):
+        # The contents of Git LFS, git-annex and submodules come from the user's checkout if it is on this
+        # machine. Otherwise Git fetches submodules from their own URLs.
+        user_checkout = Path(self.url) if self.shared else None
+        with needing_lfs_contents(user_checkout, self.baseline):
             self.reset()
-        fill_in_annex_for_trials(folder, here)
-        self.submodules = checkout_submodules(folder, here) if here else fetch_submodules(folder)
-        # DVC's Git library writes an index in which Git can miss what changed within the same second.
+        fill_in_annex_for_trials(folder, user_checkout)
+        if user_checkout:
+            self.submodules = checkout_submodules(folder, user_checkout)
+        else:
+            self.submodules = fetch_submodules(folder)
+        # With autostage, DVC's Git library writes an index in which Git can miss a file that changed within
+        # the same second.
         core = {**setup.config.get("core", {}), "autostage": False}
         with self._repo() as repo:
             write_local_config(repo.config, {**setup.config, "core": core})
@@ -270,9 +279,10 @@ class Clone:
                     continue
                 place = Path(out.fs_path)
                 self.outputs.append(place)
-                # What DVC checks out: no trial finds what its baseline does not record (`persist`).
+                # Keep only outputs that DVC can restore from the baseline's record. Any other output is
+                # removed, so that a stage with `persist: true` does not continue from an earlier trial.
                 if out.use_cache and out.hash_info:
-                    self._keep_tracked.append(f"--exclude=/{place.relative_to(self.folder).as_posix()}")
+                    self._keep_outputs.append(f"--exclude=/{place.relative_to(self.folder).as_posix()}")
             stages = {Path(stage.wdir) for stage in repo.index.stages if stage.cmd}
             self.working_folders = sorted({self.root, *stages}, reverse=True)
             composition = composition_of(repo)
@@ -283,12 +293,13 @@ class Clone:
     def _clone(self, setup: CloneSetup) -> None:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         if setup.shared:
-            # What Git LFS keeps of a trial is to outlive this clone.
-            fetch_commit(Path(setup.url), setup.baseline)
-            lfs = f"--config=lfs.storage={lfs_storage(Path(setup.url))}"
-            # Nor does Git LFS ask the server that a repository names in `.lfsconfig`.
-            here = f"--config=lfs.url={Path(setup.url).as_uri()}"
-            make_clone(Path(setup.url), self.folder, "--shared", lfs, here)
+            source = Path(setup.url)
+            fetch_commit(source, setup.baseline)
+            # The Git LFS contents of a trial must outlive this clone: store them in the user's repository.
+            lfs_folder = f"--config=lfs.storage={lfs_storage(source)}"
+            # Git LFS must not contact the server that the repository names in `.lfsconfig`.
+            lfs_url = f"--config=lfs.url={source.as_uri()}"
+            make_clone(source, self.folder, "--shared", lfs_folder, lfs_url)
         else:
             make_clone(setup.url, self.folder)
         for name, value in setup.identity.items():
@@ -297,17 +308,18 @@ class Clone:
 
     @contextmanager
     def _repo(self) -> Iterator["Repo"]:
-        """Open the clone as DVC's repository; errors of DVC become one line each."""
-        # DVC looks for the pipeline in the working folder.
+        """Open the clone as a DVC repository, and raise each of DVC's errors as one line."""
+        # DVC looks for the pipeline in the current folder.
         with chdir(self.root), open_repo(self.root) as repo:
             yield repo
 
     def reset(self) -> None:
-        """Go back to the baseline: no earlier trial leaves anything for a later one to pick up."""
-        (self.folder / ".git/index.lock").unlink(missing_ok=True)  # of a Git process that was killed
+        """Restore the baseline, so that no trial finds files of an earlier one."""
+        (self.folder / ".git/index.lock").unlink(missing_ok=True)  # left by a Git process that was killed
         clone_git(self.folder, "checkout", "--quiet", "--force", "-B", "search", self.baseline)
-        # What DVC tracks stays, to be copied once only: DVC checks it out. Byte code follows the source.
-        keep = ["--exclude=.dvc", "--exclude=__pycache__", *self._keep_tracked]
+        # Keep the outputs that DVC restores anyway, so that unchanged data is not copied for every trial.
+        # Python itself notices byte code that is out of date.
+        keep = ["--exclude=.dvc", "--exclude=__pycache__", *self._keep_outputs]
         clone_git(self.folder, "clean", "--quiet", "-fdx", *keep)
         for submodule in self.submodules:
             if not submodule.problem:
@@ -323,18 +335,19 @@ class Clone:
         """Run an experiment and return its revision.
 
         Args:
-            name: of the experiment.
-            params: value by key, as after `-S`, but plain: nothing is read as Hydra's grammar.
-            metric_files: files that its stages have to write, as seen from the DVC root.
-            memory: what Optuna knew of the trial, for the commit's message.
+            name: the name of the experiment.
+            params: value by key, as in `dvc exp run -S`, but as plain values and not in Hydra's grammar.
+            metric_files: files that a stage must write, relative to the DVC root.
+            memory: Optuna's state when the trial began, which is stored in the commit message.
 
         Raises:
-            ProjectError: a stage failed, no stage wrote one of the metric files, or the experiment has other
-                params than were asked for.
+            ProjectError: a stage failed, no stage wrote one of the metric files, or the committed params
+                differ from `params`.
             GitError: the experiment cannot be committed.
         """
         with self._repo() as repo:
-            # DVC brings declared outputs up to date; all else that a stage writes is the baseline's at first.
+            # DVC updates declared outputs. A metric file that is not an output is the baseline's at first, so
+            # remember its state to check that a stage writes it.
             undeclared = {}
             for file in metric_files:
                 place = self.root / file
@@ -342,9 +355,10 @@ class Clone:
                     undeclared[file] = stamp(place)
             composed = write_composed(repo, params)
             self._record_running(name)
-            # Outputs that an earlier trial left are not those of the baseline.
+            # Replace the outputs of an earlier trial by those of the baseline.
             repo.checkout(force=True, allow_missing=True)
-            # All pipelines: a metric or a param can be of one in a subfolder, and the root may have none.
+            # Run all pipelines, because metrics and params can belong to one in a subfolder, and the root may
+            # not have any.
             repo.reproduce(all_pipelines=True)
             for file, before in undeclared.items():
                 if stamp(self.root / file) in (before, None):
@@ -352,7 +366,8 @@ class Clone:
             new = list(filter(os.path.lexists, possibly_new_files(repo.index.stages)))
             for file in (*undeclared, *composed):
                 new.append(str(self.root / file))
-        # All that `dvc exp run` commits, without its stash, queue and locks: they take as long as the rest.
+        # Commit the same files as `dvc exp run`, without its stash, queue and locks, which take as much time
+        # as everything else.
         clone_git(self.folder, "add", "--update")
         clone_git(self.folder, "add", "--force", "--", *new)
         choices = {key: value for key, value in params.items() if key in self._groups}
@@ -366,7 +381,10 @@ class Clone:
         return rev
 
     def _record_running(self, name: str) -> None:
-        """Tell who looks at what runs here of a trial: as DVC does it of an experiment."""
+        """Write a record of the running trial in the format in which DVC records a running experiment.
+
+        Commands that show what runs now read it.
+        """
         record = {
             "name": name,
             "baseline_rev": self.baseline,
@@ -382,32 +400,32 @@ class Clone:
         self.record.write_text(json.dumps(record), encoding="utf-8")
 
     def _commit(self, tree: str, text: str) -> str:
-        # Samplers can know more than fits into an argument of a command.
+        # Pass the message by standard input: the state of a sampler can be too long for a command argument.
         return clone_git(self.folder, "commit-tree", tree, "-p", self.baseline, text=f"{text}\n")
 
     def copy_experiment(self, name: str, rev: str, memory: Mapping[str, Any]) -> str | None:
-        """Return a new revision with all results of an experiment.
+        """Commit the results of an existing experiment as a new one, and return its revision.
 
-        None where that is not one of this baseline.
+        None if the existing experiment is not a trial of this baseline, or not in this clone.
         """
         try:
             parent_and_message = clone_git(self.folder, "log", "-1", "--format=%P %B", rev)
         except GitError:
-            return None  # it is not here: a node has only what it made itself
-        # Other experiments with the study's name can differ in more than params.
+            return None  # on another machine, the clone only has the experiments that ran in it
+        # An experiment that was not made by a search can differ in more than its params.
         if not parent_and_message.startswith(f"{self.baseline} search: "):
             return None
         return self._commit(rev + "^{tree}", experiment_message(name, choices_in(parent_and_message), memory))
 
     def ref(self, name: str) -> str:
-        """Return where DVC keeps an experiment of this baseline."""
+        """Return the Git ref of an experiment of this baseline."""
         return experiment_ref(self.baseline, name)
 
     def read(self, rev: str, key: str) -> Any:
-        """Return the value of `file:dotted.key` that Git has in a revision.
+        """Return the value of `file:dotted.key` in a revision.
 
         Raises:
-            UnreadableError: there is none.
+            UnreadableError: Git has no such file in the revision, or the file has no such value.
         """
         from dvc.exceptions import DvcException
         from dvc.utils.serialize import PARSERS
@@ -425,14 +443,15 @@ class Clone:
             raise UnreadableError(f"{place.file}: {place.dotted} is missing") from None
 
     def push(self, name: str, rev: str) -> None:
-        """Push an experiment to the user's repository; never over another one of the same name.
+        """Push an experiment to the user's repository. An existing experiment of that name is not replaced.
 
         Raises:
-            LocatableError: Git or DVC refused.
+            LocatableError: Git or DVC failed.
         """
         options = ["--quiet", "--no-verify"]
         if self.shared:
-            # Tidying the user's repository is not our business, nor do we need the list of all experiments.
+            # A push should not run `git gc` or hooks in the user's repository. Hiding the refs of all other
+            # experiments keeps Git from listing them, which takes long if there are many.
             hidden = f"-c receive.hideRefs=refs/exps -c 'receive.hideRefs=!{self.ref(name)}'"
             no_hooks = f"-c core.hooksPath={os.devnull}"
             options.append(f"--receive-pack=git -c receive.autogc=false {no_hooks} {hidden} receive-pack")
@@ -442,7 +461,7 @@ class Clone:
         clone_git(self.folder, "push", *options, self.url, f"{rev}:{self.ref(name)}")
 
     def has_arrived(self, name: str, rev: str) -> bool:
-        """Return whether the user's repository has an experiment."""
+        """Return True if the user's repository has the experiment at this revision."""
         try:
             return clone_git(self.folder, "ls-remote", self.url, self.ref(name)).startswith(rev)
         except GitError:
@@ -450,7 +469,7 @@ class Clone:
 
 
 def stamp(file: Path) -> tuple[int, int] | None:
-    """Return what changes whenever a file is written; None where there is none."""
+    """Return a value that changes whenever a file is written; None if the file does not exist."""
     try:
         return file.stat().st_ino, file.stat().st_mtime_ns
     except FileNotFoundError:

@@ -1,1 +1,1 @@
-"""Which Python files the commands of stages import, and the change of dvc.yaml that declares them."""
+"""Find the Python files that the commands of stages import, and declare them in dvc.yaml."""

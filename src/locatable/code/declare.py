@@ -1,4 +1,4 @@
-"""Bring the `deps` of stages up to the modules that they import: first a plan, then new files."""
+"""Update the `deps` of stages to match the modules that they import: plan the changes, then apply them."""
 
 import os
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from .imports import ImportClosure, ImportReader
 
 @dataclass(frozen=True)
 class Missing:
-    """A file that a stage needs and does not declare.
+    """A file that a stage needs, but does not declare.
 
     Attributes:
-        path: as the stage has to declare it, relative to its folder.
-        file: relative to the project.
-        cause: why it is needed, such as `train.py imports`.
+        path: the path that the stage has to declare, relative to its folder.
+        file: the path relative to the project.
+        cause: why the stage needs it; the end of a sentence such as `model.py, which train.py imports`.
     """
 
     path: str
@@ -34,12 +34,12 @@ class Missing:
 
 @dataclass(frozen=True)
 class Stale:
-    """A Python file that a stage declares and does not import.
+    """A Python file that a stage declares, but does not import.
 
     Attributes:
-        index: its position in the `deps` of the stage.
-        file: relative to the project.
-        doubt: why the stage may import it after all; empty if there is no sign of that.
+        index: the position in the `deps` of the stage.
+        file: the path relative to the project.
+        doubt: why the stage may import it after all; empty if nothing suggests that.
     """
 
     index: int
@@ -49,59 +49,67 @@ class Stale:
 
 @dataclass(frozen=True)
 class EntryPlan:
-    """A change of one entry of a dvc.yaml.
+    """The planned change of one entry of a dvc.yaml.
 
     Attributes:
-        name: its key below `stages`.
-        pipeline: its dvc.yaml, relative to the project.
-        stages: those that DVC makes from it.
-        is_seen: whether its commands start a Python file of the project.
-        missing: to be added to its `deps`.
-        stale: not needed there.
-        fault: why it was not checked, where its commands or what they import cannot be read.
+        name: the key of the entry below `stages`.
+        pipeline: the dvc.yaml that holds the entry, relative to the project.
+        stages: the stages that DVC creates from the entry; several for a `foreach` or `matrix`.
+        starts_python: true if its commands start a Python file of the project.
+        missing: the files to add to its `deps`.
+        stale: the files in its `deps` for which no import was found.
+        fault: why the entry could not be checked; empty if it could.
     """
 
     name: str
     pipeline: str
     stages: list[Stage]
-    is_seen: bool = False
+    starts_python: bool = False
     missing: Sequence[Missing] = ()
     stale: Sequence[Stale] = ()
     fault: str = ""
 
     @property
     def removable(self) -> list[Stale]:
-        """The stale dependencies that are not needed, as far as can be seen."""
+        """The stale dependencies without a doubt, which `--prune` removes."""
         return [stale for stale in self.stale if not stale.doubt]
 
     @property
     def address(self) -> str:
-        """The name that `dvc repro` takes for the entry, in the root of the project."""
+        """The name of the entry for `dvc repro` in the root of the project."""
         return self.name if self.pipeline == "dvc.yaml" else f"{self.pipeline}:{self.name}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as `--json` prints it."""
         return {
             "stage": self.address,
-            "checked": self.is_seen and not self.fault,
+            "checked": self.starts_python and not self.fault,
             "missing": [missing.file for missing in self.missing],
             "stale": [stale.file for stale in self.removable],
             "fault": self.fault,
         }
 
     def missing_sentences(self, *, added: bool = False) -> list[str]:
-        """Return a sentence for each dependency that is missing, or was added."""
+        """Return a sentence for each missing dependency.
+
+        Args:
+            added: true if the dependencies have been added to dvc.yaml.
+        """
         start = f"added to {self.pipeline}:" if added else f"{self.pipeline} does not declare"
         return [f"{self.name}: {start} {missing.file}, which {missing.cause}" for missing in self.missing]
 
     def stale_sentences(self, *, removed: bool = False) -> list[str]:
-        """Return a sentence for each dependency that is not needed, or was removed."""
+        """Return a sentence for each removable dependency.
+
+        Args:
+            removed: true if the dependencies have been removed from dvc.yaml.
+        """
         start = f"removed from {self.pipeline}:" if removed else f"{self.pipeline} declares"
         end = "which the stage does not import"
         return [f"{self.name}: {start} {stale.file}, {end}" for stale in self.removable]
 
     def doubtful_sentences(self) -> list[str]:
-        """Return a sentence for each dependency that may be needed, though no import of it can be seen."""
+        """Return a sentence for each dependency that stays because the stage may import it after all."""
         sentences = []
         for stale in self.stale:
             if stale.doubt:
@@ -110,11 +118,12 @@ class EntryPlan:
 
 
 def plan(declarations: Declarations) -> list[EntryPlan]:
-    """Compare what stages declare with what they import.
+    """Compare the dependencies that stages declare with the files that they import.
+
+    An entry that cannot be checked gets a plan with a `fault`.
 
     Raises:
-        ProjectError: of all stages, a Python file has a syntax error, or a command starts one that does not
-            exist.
+        ProjectError: no entry could be checked, because Python files have syntax errors or do not exist.
     """
     reader = ImportReader(declarations.project)
     plans = []
@@ -127,15 +136,15 @@ def plan(declarations: Declarations) -> list[EntryPlan]:
             fault = f"{name}: {error.message.removeprefix(f'{name}: ')}"
             plans.append(EntryPlan(name, pipeline, stages, fault=fault))
     if plans and len(errors) == len(plans):
-        # Several entries can have one fault.
+        # Several entries can have the same fault, so remove duplicates.
         raise ProjectError("; ".join(dict.fromkeys(errors)))
     return plans
 
 
 def apply(project: Path, plans: Sequence[EntryPlan], prune: bool = False) -> None:
-    """Write what is missing into each dvc.yaml, and `prune` what is not needed.
+    """Add the missing dependencies to each dvc.yaml, and remove the stale ones if `prune` is true.
 
-    All files are written or, if one cannot be changed, none.
+    All new texts are computed before the first file is written. If an entry cannot be changed, no file is.
 
     Raises:
         ProjectError: the `deps` of an entry cannot be changed without changing anything else, or a dvc.yaml
@@ -146,7 +155,7 @@ def apply(project: Path, plans: Sequence[EntryPlan], prune: bool = False) -> Non
         removable = entry_plan.removable if prune else []
         if not entry_plan.missing and not removable:
             continue
-        _check_that_all_have(project, entry_plan)
+        _require_for_all_stages(project, entry_plan)
         pipeline = project / entry_plan.pipeline
         if pipeline not in texts:
             texts[pipeline] = pipeline.read_bytes().decode()
@@ -155,7 +164,7 @@ def apply(project: Path, plans: Sequence[EntryPlan], prune: bool = False) -> Non
         removed = [listed[stale.index] for stale in removable]
         texts[pipeline] = edit_dependencies(texts[pipeline], entry_plan.name, added, removed)
     for pipeline, text in texts.items():
-        target = Path(os.path.realpath(pipeline))  # a link goes on leading to it
+        target = Path(os.path.realpath(pipeline))  # Write to the target of a symbolic link and keep the link.
         try:
             with replacing(target, target.stat().st_mode) as file:
                 file.write(text.encode())
@@ -163,8 +172,12 @@ def apply(project: Path, plans: Sequence[EntryPlan], prune: bool = False) -> Non
             raise ProjectError(f"{pipeline}: cannot be written: {error.strerror}") from error
 
 
-def _check_that_all_have(project: Path, entry_plan: EntryPlan) -> None:
-    """Raise `ProjectError` unless a missing dependency exists for every stage that is made from an entry."""
+def _require_for_all_stages(project: Path, entry_plan: EntryPlan) -> None:
+    """Require that each missing dependency exists for every stage that DVC creates from an entry.
+
+    Raises:
+        ProjectError: it exists only for some of them, so it cannot be in the list that they share.
+    """
     for missing, stage in product(entry_plan.missing, entry_plan.stages):
         if not (project / stage.folder / missing.path).exists():
             raise ProjectError(
@@ -176,13 +189,13 @@ def _check_that_all_have(project: Path, entry_plan: EntryPlan) -> None:
 def _plan_entry(
     name: str, pipeline: str, stages: list[Stage], declarations: Declarations, reader: ImportReader
 ) -> EntryPlan:
-    """Compare what one entry declares with what it imports.
+    """Compare the dependencies that one entry declares with the files that it imports.
 
     Raises:
-        ProjectError: its command starts a file that does not exist.
+        ProjectError: a command starts a file that does not exist, or a Python file cannot be read.
     """
     project = declarations.project
-    is_seen = False
+    starts_python = False
     missing: dict[str, Missing] = {}
     stale: set[Stale] | None = None
     for stage in stages:
@@ -191,24 +204,24 @@ def _plan_entry(
             absent = ", ".join(points.missing)
             raise ProjectError(f"{name}: its command in {stage.pipeline} runs what does not exist: {absent}")
         closure = reader.closure(points.modules)
-        is_seen = is_seen or bool(closure.importers)
+        starts_python = starts_python or bool(closure.importers)
         for found in _missing(stage, closure, project):
             missing.setdefault(found.path, found)
         stale_here = _stale(stage, closure, declarations)
-        # What one stage of several needs has to stay in the list that they share.
+        # All stages of an entry share one list, so a dependency is only stale if none of them needs it.
         stale = stale_here if stale is None else stale & stale_here
     return EntryPlan(
         name,
         pipeline,
         stages,
-        is_seen,
+        starts_python,
         missing=sorted(missing.values(), key=attrgetter("path")),
         stale=sorted(stale or (), key=attrgetter("index")),
     )
 
 
 def _missing(stage: Stage, closure: ImportClosure, project: Path) -> list[Missing]:
-    """Return the files that a stage imports and neither declares nor writes itself."""
+    """Return the files that a stage imports, but neither declares nor writes."""
     known = [project / path for path in (*stage.outs, *stage.deps)]
     missing = []
     for file, importer in closure.importers.items():
@@ -221,13 +234,17 @@ def _missing(stage: Stage, closure: ImportClosure, project: Path) -> list[Missin
 
 
 def _stale(stage: Stage, closure: ImportClosure, declarations: Declarations) -> set[Stale]:
-    """Return the Python files that a stage declares and does not import, in packages that it imports from."""
+    """Return the Python files that a stage declares, but does not import.
+
+    Only files in packages and folders from which the stage imports other files count, because the stage may
+    need a Python file elsewhere in a different way.
+    """
     found = set()
     for index, dep in enumerate(stage.deps):
         path = declarations.project / dep
         if not is_inside(dep) or path.suffix != ".py" or path.is_dir():
             continue
-        # What a stage writes is data to the stages after it.
+        # A Python file that another stage writes is data for this stage.
         if path in closure.importers or dep in declarations.outputs or not closure.covers(path):
             continue
         file = _relative(path, declarations.project)
@@ -236,7 +253,7 @@ def _stale(stage: Stage, closure: ImportClosure, declarations: Declarations) -> 
 
 
 def _doubt(file: str, closure: ImportClosure, project: Path) -> str:
-    """Return why a stage may import a file though no import of it can be seen; empty without a sign of it."""
+    """Return why a stage may import a file although no import was found; empty if nothing suggests that."""
     if closure.dynamic:
         return f"{_relative(closure.dynamic[0], project)} imports modules by computed names"
     for name in PurePosixPath(file).with_suffix("").parts:

@@ -1,7 +1,7 @@
 """Change the `deps` of a stage in the text of a dvc.yaml, and leave every other byte as it is.
 
-Each change finds its place by the positions that ruamel.yaml gives the nodes of the file, and the result is
-read again: what does not say exactly what was meant is never returned.
+ruamel.yaml gives the position of each node in the file, and the text is changed there. The new text is parsed
+again and only returned if it says exactly what was intended.
 """
 
 import json
@@ -18,23 +18,24 @@ from ..errors import ProjectError
 
 
 def listed_dependencies(text: str, entry: str) -> list[str]:
-    """Return the `deps` of an entry below `stages`, as they are written there, `${}` included."""
-    return _without_dependencies(text, entry)[0]
+    """Return the `deps` of an entry below `stages`, as they are written in the file, including `${}`."""
+    return _split_dependencies(text, entry)[0]
 
 
 def edit_dependencies(text: str, entry: str, added: Collection[str], removed: Sequence[str]) -> str:
-    """Return the text of a dvc.yaml with other `deps` for one entry.
+    """Return the text of a dvc.yaml with changed `deps` for one entry.
 
-    A new dependency goes to its place in a list that is sorted, and to the end of any other.
+    In a sorted list, a new dependency is inserted in order. In any other list, it is appended.
 
     Args:
         text: a valid dvc.yaml.
-        entry: a key below `stages`; of a `foreach`, its template is meant.
+        entry: a key below `stages`. For a `foreach`, its template is changed.
         added: paths that are not listed yet.
-        removed: listed dependencies, as they are written; others have to be left.
+        removed: listed dependencies, as they are written in the file. At least one dependency has to remain.
 
     Raises:
-        ProjectError: the list cannot be changed without changing anything else: a YAML anchor shares it.
+        ProjectError: the list cannot be changed without changing anything else, for example because a YAML
+            anchor shares it.
     """
     edited = text
     try:
@@ -42,13 +43,13 @@ def edit_dependencies(text: str, entry: str, added: Collection[str], removed: Se
             edited = _add(edited, entry, name)
         for name in removed:
             edited = _remove(edited, entry, name)
-        listed, rest = _without_dependencies(edited, entry)
+        listed, rest = _split_dependencies(edited, entry)
     except YAMLError:
         listed, rest = [], None
-    listed_before, rest_before = _without_dependencies(text, entry)
-    kept = [name for name in listed_before if name not in removed]
-    kept_now = [name for name in listed if name not in added]
-    if rest != rest_before or kept != kept_now or len(listed) != len(kept) + len(added):
+    listed_before, rest_before = _split_dependencies(text, entry)
+    expected = [name for name in listed_before if name not in removed]
+    kept = [name for name in listed if name not in added]
+    if rest != rest_before or kept != expected or len(listed) != len(expected) + len(added):
         raise ProjectError(
             f"{entry}: its deps in dvc.yaml are shared by a YAML anchor, or written in an unusual way; "
             f"change them by hand: {', '.join([*added, *removed])}"
@@ -56,10 +57,10 @@ def edit_dependencies(text: str, entry: str, added: Collection[str], removed: Se
     return edited
 
 
-def _without_dependencies(text: str, entry: str) -> tuple[list[str], Any]:
-    """Return the dependencies of one entry, and everything else that a dvc.yaml says."""
+def _split_dependencies(text: str, entry: str) -> tuple[list[str], Any]:
+    """Return the dependencies of one entry, and the rest of a dvc.yaml without them."""
     data = YAML(typ="safe", pure=True).load(text)
-    # Copies: what an anchor shares with other entries has to stay there.
+    # Copy the mappings before changing them, because an anchor can share them with other entries.
     stage = dict(data["stages"].pop(entry))
     body = dict(stage.pop("do")) if "do" in stage else stage
     dependencies = body.pop("deps", [])
@@ -67,7 +68,7 @@ def _without_dependencies(text: str, entry: str) -> tuple[list[str], Any]:
 
 
 def _add(text: str, entry: str, name: str) -> str:
-    """Return the text with one more dependency."""
+    """Return the text with one dependency added."""
     root, stage = _nodes(text, entry)
     listed = _value(stage, "deps")
     if listed is None:
@@ -83,7 +84,7 @@ def _add(text: str, entry: str, name: str) -> str:
 
 
 def _add_between_brackets(text: str, listed: SequenceNode, index: int, name: str) -> str:
-    """Return the text with one more item in a list that is written as `[a, b]`."""
+    """Return the text with an item inserted in a list that is written as `[a, b]`."""
     if index:
         return _insert(text, _end(listed.value[index - 1]), f", {_scalar(name)}")
     if listed.value:
@@ -92,10 +93,11 @@ def _add_between_brackets(text: str, listed: SequenceNode, index: int, name: str
 
 
 def _add_line(text: str, listed: SequenceNode, index: int, name: str) -> str:
-    """Return the text with one more item in a list that has a line for each."""
+    """Return the text with an item inserted in a list that has one item on each line."""
     items = listed.value
     line = f"{' ' * listed.start_mark.column}- {_scalar(name)}"
-    # Comments between two items are left with the one that the new item has less in common with.
+    # There can be comments between the previous and the next item. Insert the line directly beside the item
+    # that shares more folders with it, so that the comments stay with the other item.
     before = _common_folders(name, items[index - 1].value) if index else -1
     after = _common_folders(name, items[index].value) if index < len(items) else -1
     if after > before:
@@ -104,7 +106,7 @@ def _add_line(text: str, listed: SequenceNode, index: int, name: str) -> str:
 
 
 def _add_list(text: str, root: MappingNode, stage: MappingNode, name: str) -> str:
-    """Return the text with a list where there was none: after `cmd` and `wdir`, as DVC orders keys."""
+    """Return the text with a new `deps` list after `cmd` and `wdir`, which is DVC's order of keys."""
     keys = [str(key.value) for key, _ in stage.value]
     index = keys.index("cmd") + 1
     if keys[index : index + 1] == ["wdir"]:
@@ -120,13 +122,13 @@ def _add_list(text: str, root: MappingNode, stage: MappingNode, name: str) -> st
         limit = _start(following)
     key = " " * column + "deps:"
     item = " " * (column + _list_indent(root)) + f"- {_scalar(name)}"
-    # Comments before the next key stay there.
+    # Insert the list before any comments that belong to the next key.
     position = _after_content(text, limit, column)
     return _insert_line(text, position, f"{key}{_newline(text)}{item}")
 
 
 def _remove(text: str, entry: str, name: str) -> str:
-    """Return the text without one dependency, which is written as `name`."""
+    """Return the text without the dependency that is written as `name`."""
     _, stage = _nodes(text, entry)
     listed = _value(stage, "deps")
     if not isinstance(listed, SequenceNode):
@@ -147,12 +149,12 @@ def _remove(text: str, entry: str, name: str) -> str:
 
 
 def _after_content(text: str, limit: int, column: int) -> int:
-    """Return the start of the blank lines and comments before `limit` that do not belong to the value before.
+    """Return the position after the last value before `limit`, where blank lines and comments start.
 
     Args:
-        text: the file.
-        limit: where the next key starts, or the end.
-        column: of the keys; what is indented more can be part of a value of several lines.
+        text: the text of the file.
+        limit: the start of the next key, or the end of the entry.
+        column: the column of the keys. A comment that is indented more can be part of a multi-line value.
     """
     position = limit if limit == len(text) else _line_start(text, limit)
     while position:
@@ -167,7 +169,7 @@ def _after_content(text: str, limit: int, column: int) -> int:
 
 
 def _list_indent(root: MappingNode) -> int:
-    """Return how many columns lists are indented below their key in this file; 2, if it has none."""
+    """Return by how many columns this file indents lists below their keys; 2 if it has no lists."""
     for key, value in _pairs(root):
         if isinstance(value, SequenceNode) and not value.flow_style:
             return int(value.start_mark.column - key.start_mark.column)
@@ -175,7 +177,7 @@ def _list_indent(root: MappingNode) -> int:
 
 
 def _pairs(node: Node) -> Iterator[tuple[Node, Node]]:
-    """Yield all keys and values of a mapping and of the mappings in it, each with its node."""
+    """Yield the nodes of all keys and values of a mapping and of the mappings in it."""
     if isinstance(node, MappingNode):
         for key, value in node.value:
             yield key, value
@@ -183,17 +185,17 @@ def _pairs(node: Node) -> Iterator[tuple[Node, Node]]:
 
 
 def _common_folders(first: str, second: str) -> int:
-    """Return how many of the first parts of two paths are the same."""
+    """Return how many leading parts two paths have in common."""
     count = 0
-    for one, other in zip(PurePosixPath(first).parts, PurePosixPath(second).parts, strict=False):
-        if one != other:
+    for part, other_part in zip(PurePosixPath(first).parts, PurePosixPath(second).parts, strict=False):
+        if part != other_part:
             break
         count += 1
     return count
 
 
 def _scalar(name: str) -> str:
-    """Return a path as YAML; in quotes only where it must be."""
+    """Return a path as YAML, quoted only if it has to be."""
     try:
         is_plain = YAML(typ="safe", pure=True).load(f"[{name}]") == [name]
     except YAMLError:
@@ -206,7 +208,7 @@ def _insert(text: str, position: int, inserted: str) -> str:
 
 
 def _insert_line(text: str, position: int, line: str) -> str:
-    """Insert a line at the start of another, or after a last one that has no line break."""
+    """Insert a line before the line at `position`, or at the end of a text without a final line break."""
     newline = _newline(text)
     if position and text[position - 1] not in "\r\n":
         return _insert(text, position, newline + line)
@@ -214,7 +216,7 @@ def _insert_line(text: str, position: int, line: str) -> str:
 
 
 def _newline(text: str) -> str:
-    """Return the line break of a file, by its first line."""
+    """Return the line break of the file's first line, which is used for new lines."""
     return "\r\n" if text.partition("\n")[0].endswith("\r") else "\n"
 
 
@@ -237,20 +239,20 @@ def _end(node: Node) -> int:
 
 
 def _nodes(text: str, entry: str) -> tuple[MappingNode, MappingNode]:
-    """Return the mapping of a dvc.yaml, and that of an entry, or of the template of its `foreach`."""
+    """Return the mappings of a whole dvc.yaml and of one entry; for a `foreach`, of its template."""
     root = YAML(typ="safe", pure=True).compose(text)
     stages = _value(root, "stages")
     assert stages
     stage = _value(stages, entry)
     assert stage
-    found = _value(stage, "do") or stage
+    body = _value(stage, "do") or stage
     assert isinstance(root, MappingNode)
-    assert isinstance(found, MappingNode)
-    return root, found
+    assert isinstance(body, MappingNode)
+    return root, body
 
 
 def _value(node: Node, key: str) -> Node | None:
-    """Return the node of a key's value; None where there is no such key."""
+    """Return the node of a key's value, or None if the node is no mapping with this key."""
     if isinstance(node, MappingNode):
         for name, value in node.value:
             if name.value == key:

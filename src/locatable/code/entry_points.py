@@ -1,9 +1,9 @@
 """Find the Python files of a project that the shell command of a stage starts.
 
-`python -m package.module` and `python folder/script.py` are seen with any options, after `cd folder &&` or
-an option such as `--wdir folder`, within `bash -c "…"`, and with other programs in the place of `python`
-(`uv run`, `torchrun`, `coverage run -m`): a `.py` file of the project that a command names is read by it,
-whoever runs it.
+`python -m package.module` and `python folder/script.py` are recognized with any options, after
+`cd folder &&` or an option such as `--wdir folder`, and within `bash -c "…"`. Programs other than `python`
+(`uv run`, `torchrun`, `coverage run -m`) are recognized too, because any `.py` file of the project in a
+command counts, whatever program runs it.
 """
 
 import itertools
@@ -21,9 +21,9 @@ QUOTED_OR_COMMENT = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*")|(?<!\S)#.*""")
 CONTINUED_LINE = re.compile(r"\\\r?\n")
 PYTHON = re.compile(r"python[\d.]*(\.exe)?")
 MODULE = re.compile(r"\w+(\.\w+)*")
-# What only the shell can tell: variables, patterns.
+# Characters of variables and patterns, which only a shell can expand. A word with one of them is unknown.
 UNKNOWN = frozenset("$`*?[{~")
-# Options of programs that run another one in a folder: of uv, poetry, conda, calkit, env and others.
+# Options with which uv, Poetry, conda, calkit, env and other programs run a command in a folder.
 FOLDER_OPTIONS = frozenset(
     "-C --chdir --cwd --directory --wdir --workdir --working-dir --working-directory".split()
 )
@@ -35,8 +35,8 @@ class EntryPoints:
     """The files that the commands of a stage start.
 
     Attributes:
-        modules: files of the project, the packages that they are in included.
-        missing: what Python is told to run, and the project does not have.
+        modules: the started files of the project, and the `__init__.py` of their packages.
+        missing: the scripts and modules that Python is to run, but that the project does not have.
     """
 
     modules: list[Module] = field(default_factory=list)
@@ -48,7 +48,7 @@ class SimpleCommand:
     """A program and its arguments, between two operators of the shell.
 
     Attributes:
-        words: without quotes.
+        words: the program and its arguments, without quotes.
         folder: the folder that it runs in.
         python_path: the folders that PYTHONPATH adds.
     """
@@ -62,9 +62,9 @@ def entry_points(commands: tuple[str, ...], folder: Path, reader: ImportReader) 
     """Return the files that the commands of a stage start.
 
     Args:
-        commands: each is a shell's.
-        folder: the folder that they run in, absolute.
-        reader: of the project that the files must belong to.
+        commands: the shell commands.
+        folder: the folder that they run in, as an absolute path.
+        reader: reads the project that the files must belong to.
     """
     found = EntryPoints()
     for text in commands:
@@ -85,28 +85,33 @@ def entry_points(commands: tuple[str, ...], folder: Path, reader: ImportReader) 
 
 
 def _add_module(found: EntryPoints, index: int, command: SimpleCommand, reader: ImportReader) -> None:
-    """Add the module that `-m` runs, the word at `index`, if it is of the project."""
+    """Add the module after `-m`, the word at `index`, if it belongs to the project."""
     name = command.words[index]
     if not MODULE.fullmatch(name):
         return
     search_path = _search_path(command.folder, command, reader.project)
+    # Parent packages are found even if the module itself does not exist.
     modules = reader.find(f"{name}.__main__", search_path)
+    files = {module.file.relative_to(module.root).as_posix() for module in modules}
     path = name.replace(".", "/")
-    expected = {f"{path}.py", f"{path}/__init__.py", f"{path}/__main__.py"}
-    if expected & {module.file.relative_to(module.root).as_posix() for module in modules}:
+    if not files.isdisjoint((f"{path}.py", f"{path}/__init__.py", f"{path}/__main__.py")):
         found.modules += modules
-    elif _is_run_by_python(command.words, index - 1) and (modules or _has_namespace(name, search_path)):
+        return
+    is_package_of_project = bool(modules) or _has_namespace(name, search_path)
+    if is_package_of_project and _is_run_by_python(command.words, index - 1):
         found.missing.append(name)
 
 
 def _has_namespace(name: str, search_path: SearchPath) -> bool:
-    """Return whether a module should be in a folder that has Python files, though no `__init__.py`."""
+    """Return whether a folder with Python files, but without `__init__.py`, has the module's package name."""
     package = name.rpartition(".")[0].replace(".", "/")
-    return bool(package) and any(any((root / package).glob("*.py")) for root in search_path.folders)
+    if not package:
+        return False
+    return any(list((root / package).glob("*.py")) for root in search_path.folders)
 
 
 def _add_script(found: EntryPoints, index: int, command: SimpleCommand, project: Path) -> None:
-    """Add a script, the word at `index`, if it is of the project."""
+    """Add a script, the word at `index`, if it belongs to the project."""
     name = command.words[index]
     file = _absolute(command.folder, name)
     if UNKNOWN & set(name) or not file.is_relative_to(project):
@@ -119,12 +124,12 @@ def _add_script(found: EntryPoints, index: int, command: SimpleCommand, project:
 
 
 def _search_path(first: Path, command: SimpleCommand, project: Path) -> SearchPath:
-    """Return where the modules of a command are looked for, `first` before all other folders."""
+    """Return the search path for the modules of a command, which starts with the folder `first`."""
     return SearchPath((first, *command.python_path), (command.folder, project, project / "src"))
 
 
 def _is_run_by_python(words: tuple[str, ...], index: int) -> bool:
-    """Return whether only options are between the word at `index` and a Python interpreter before it."""
+    """Return whether the word at `index` follows a Python interpreter, with only options in between."""
     before = index - 1
     while before > 0 and (words[before].startswith("-") or words[before - 1] in OPTIONS_WITH_VALUE):
         before -= 1
@@ -132,8 +137,13 @@ def _is_run_by_python(words: tuple[str, ...], index: int) -> bool:
 
 
 def _simple_commands(text: str, folder: Path) -> Iterator[SimpleCommand]:
-    """Yield the simple commands of a shell command, as far as the folder that they run in is known."""
+    """Yield the simple commands of a shell command.
+
+    After a `cd` to a folder that only the shell can tell, commands are left out, because their files are
+    unknown.
+    """
     current: Path | None = folder
+    # The folders outside of each open parenthesis: a subshell's `cd` has no effect after it.
     outer: list[Path | None] = []
     python_path: tuple[Path, ...] = ()
     for part in _parts(text):
@@ -154,7 +164,7 @@ def _simple_commands(text: str, folder: Path) -> Iterator[SimpleCommand]:
 
 
 def _parts(text: str) -> Iterator[tuple[str, ...] | str]:
-    """Yield the words of each simple command, and each single character of the operators between them."""
+    """Yield the words of each simple command as a tuple, and each character of the operators as a string."""
     words: list[str] = []
     for word in _words(text):
         if not set(word) <= set(OPERATORS):
@@ -178,12 +188,12 @@ def _words(text: str) -> list[str]:
     try:
         return list(filter(None, lexer))
     except ValueError:
-        # Quotes that do not match up, in a here-document for example.
+        # Quotes do not match, for example in a here-document.
         return text.split()
 
 
 def _python_path(words: tuple[str, ...], folder: Path, before: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Return the folders that `PYTHONPATH=…` among the words of a command names, or else those before."""
+    """Return the folders that a command sets with `PYTHONPATH=…`; `before` if it sets none."""
     for word in words:
         name, _, value = word.partition("=")
         if name == "PYTHONPATH":
@@ -196,7 +206,7 @@ def _python_path(words: tuple[str, ...], folder: Path, before: tuple[Path, ...])
 
 
 def _folder_after(words: tuple[str, ...], folder: Path) -> Path | None:
-    """Return the folder that the next command runs in; None where only the shell can tell."""
+    """Return the folder that the next command runs in, or None if only the shell can tell."""
     if "cd" not in words[:-1]:
         return folder
     target = words[words.index("cd") + 1]
@@ -206,5 +216,5 @@ def _folder_after(words: tuple[str, ...], folder: Path) -> Path | None:
 
 
 def _absolute(folder: Path, name: str) -> Path:
-    """Return a path in a folder, without `.` and `..`; links are not followed, as DVC does not."""
+    """Return an absolute path without `.` and `..`. Like DVC, do not follow symbolic links."""
     return Path(os.path.normpath(folder / name))

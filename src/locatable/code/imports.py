@@ -1,13 +1,13 @@
-"""Find the files of a project that a stage's command imports, directly or through others.
+"""Find the files of a project that a stage's command imports, directly or through other modules.
 
-The closure is read from the sources; nothing is executed. It is our own walk over syntax trees because both
-libraries for this miss what stages do. `modulefinder` fails on packages without `__init__.py` and passes over
-syntax errors. `grimp` wants importable packages (a stage may be a script among scripts, in a folder of its
-own), fails for a file of the package that the stage never imports, and leaves out the `__init__.py` of
-parent packages.
+The imports are read from the sources; no code is executed. This package walks syntax trees itself, because
+the two libraries for this purpose do not fit stages. `modulefinder` fails on packages without `__init__.py`
+and ignores syntax errors. `grimp` needs importable packages, while a stage can be one of many scripts in a
+folder. It also fails for a file of the package that the stage never imports, and leaves out the `__init__.py`
+of parent packages.
 
-What Python decides only while it runs (`importlib.import_module` of a computed name, plug-ins) cannot be
-seen. `ImportClosure.dynamic` names the files that do the first.
+Imports that Python resolves only at run time cannot be found: `importlib.import_module` with a computed name,
+and plug-ins. `ImportClosure.dynamic` names the files with computed names.
 """
 
 import importlib.util
@@ -22,13 +22,13 @@ from .sources import SourceImports, read_imports
 
 @dataclass(frozen=True)
 class SearchPath:
-    """Where the modules of one command are looked for.
+    """The folders that are searched for the modules of one command.
 
     Attributes:
-        folders: those that Python looks in, in order.
-        fallback: those that are usually added in ways that cannot be seen: by PYTHONPATH in a user's
-            environment, by `sys.path` in a source, by an editable installation. They count for names that no
-            installed package has.
+        folders: the folders that Python searches, in order.
+        fallback: folders that projects usually add to the path in ways that cannot be seen: by PYTHONPATH in
+            the user's environment, by `sys.path` in a source, or by an editable installation. They are
+            searched only for names that no installed package has.
     """
 
     folders: tuple[Path, ...]
@@ -37,12 +37,12 @@ class SearchPath:
 
 @dataclass(frozen=True)
 class Module:
-    """A Python file, as one command imports it.
+    """A Python file that one command imports.
 
     Attributes:
         file: the source.
-        root: the folder of the search path that it was found under.
-        search_path: where its own imports are looked for.
+        root: the folder of the search path that it was found in.
+        search_path: the search path for its own imports.
     """
 
     file: Path
@@ -51,7 +51,7 @@ class Module:
 
     @property
     def package(self) -> tuple[str, ...]:
-        """The names that a relative import starts from."""
+        """The package of the module, as names; a relative import starts from it."""
         return self.file.parent.relative_to(self.root).parts
 
 
@@ -60,11 +60,11 @@ class ImportClosure:
     """The files that a stage runs or imports.
 
     Attributes:
-        importers: by file, the file that imports it; None for what the command itself starts.
-        packages: the top-level packages that files are in.
+        importers: for each file, the file that imports it; None for a file that the command itself starts.
+        packages: the top-level packages of the files.
         folders: the folders of files that are in no package.
-        dynamic: files that also import modules whose names only a run can tell.
-        unresolved: first parts of imported names that are not of the project, by the file that imports them.
+        dynamic: the files that also import modules with names that are computed at run time.
+        unresolved: for each top-level name that is not found in the project, a file that imports it.
     """
 
     importers: dict[Path, Path | None] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class ImportClosure:
     unresolved: dict[str, Path] = field(default_factory=dict)
 
     def add(self, module: Module, imports: SourceImports) -> None:
-        """Note what a module belongs to, and whether only a run can tell what it imports."""
+        """Record the package or folder of a module, and whether it imports computed names."""
         if module.package:
             self.packages.add(module.root / module.package[0])
         else:
@@ -84,14 +84,16 @@ class ImportClosure:
 
     def covers(self, file: Path) -> bool:
         """Return whether a file is in a package, or beside a module, that the stage imports."""
-        return file.parent in self.folders or any(file.is_relative_to(package) for package in self.packages)
+        if file.parent in self.folders:
+            return True
+        return any(file.is_relative_to(package) for package in self.packages)
 
 
 class ImportReader:
-    """Reads the sources of a project, each once.
+    """Reads the imports of a project's sources, each file only once.
 
     Attributes:
-        project: the root; files outside of it are never looked at.
+        project: the root of the project. Files outside of it are never read.
     """
 
     def __init__(self, project: Path) -> None:
@@ -100,14 +102,15 @@ class ImportReader:
         self._installed: dict[str, bool] = {}
 
     def closure(self, started: list[Module]) -> ImportClosure:
-        """Return all files that these modules import, with themselves.
+        """Return these modules and all files that they import, directly or through others.
 
         Raises:
             ProjectError: a file cannot be read as Python.
         """
         closure = ImportClosure(importers={module.file: None for module in started})
         waiting = list(started)
-        # A file can be imported under two names, from two search paths, and then imports different files.
+        # The same file can be found through two search paths, and can then import different files. So visit
+        # each module, and not each file, once.
         visited: set[Module] = set()
         while waiting:
             module = waiting.pop()
@@ -126,20 +129,20 @@ class ImportReader:
         return closure
 
     def find(self, name: str, search_path: SearchPath) -> list[Module]:
-        """Return the modules of the project that `import name` executes: packages on the way and the module.
+        """Return the modules of the project that `import name` executes: parent packages and the module.
 
         Args:
-            name: dotted, absolute; trailing parts that are no module are passed over.
-            search_path: as in Python, the first folder that has the module decides.
+            name: an absolute dotted name. Trailing parts that are not a module are ignored.
+            search_path: the folders to search. As in Python, the first one that has the module is used.
         """
         found = self._find(name, search_path.folders, search_path)
-        # A folder `tests` or `data` beside a script must not hide an installed package of that name.
+        # A subfolder such as `tests` or `data` of a fallback folder must not hide an installed package.
         if found or self._is_installed(name.partition(".")[0]):
             return found
         return self._find(name, search_path.fallback, search_path)
 
     def _find(self, name: str, folders: tuple[Path, ...], search_path: SearchPath) -> list[Module]:
-        """Return the modules of the project that `import name` executes, if these folders have them."""
+        """Return the modules of the project that `import name` executes, from the first folder with any."""
         for root in folders:
             found = []
             for file in _files(name, root):
@@ -150,7 +153,7 @@ class ImportReader:
         return []
 
     def _resolve(self, name: str, module: Module) -> list[Module]:
-        """Return the modules that a name in the source of `module` stands for."""
+        """Return the modules that an absolute or relative name stands for in the source of `module`."""
         relative = name.lstrip(".")
         level = len(name) - len(relative)
         if not level:
@@ -161,31 +164,32 @@ class ImportReader:
         return self._find(".".join([*start, relative]).strip("."), (module.root,), module.search_path)
 
     def _is_installed(self, name: str) -> bool:
-        """Return whether a top-level name is a package of this environment, and none of the project."""
+        """Return whether a top-level name is an installed package, and not a package of the project."""
         if name not in self._installed:
             self._installed[name] = name in sys.stdlib_module_names or self._is_elsewhere(name)
         return self._installed[name]
 
     def _is_elsewhere(self, name: str) -> bool:
-        """Return whether Python would find a top-level name, and outside of the project's own sources."""
+        """Return whether Python finds a top-level name outside of the project's own sources."""
         try:
             spec = importlib.util.find_spec(name)
         except (ImportError, ValueError):
             return False
         if spec is None:
             return False
+        # A namespace package has folders instead of a file.
         places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or [])
         for place in map(Path, places):
-            # An environment can be inside of the project.
+            # A virtual environment can be inside the project.
             if not place.is_relative_to(self.project) or "site-packages" in place.parts:
                 return True
         return False
 
     def _imports(self, file: Path) -> SourceImports:
-        """Return what a file imports itself, inside functions too.
+        """Return the imports in a file, including those inside functions.
 
         Raises:
-            ProjectError: it cannot be read as Python; names file and line.
+            ProjectError: the file cannot be read as Python; the message names the file and the line.
         """
         if file not in self._read:
             name = file.relative_to(self.project).as_posix()
@@ -200,17 +204,17 @@ class ImportReader:
 
 
 def _files(name: str, root: Path) -> Iterator[Path]:
-    """Yield the files below `root` that `import name` executes, as far as there are any."""
-    place = root
+    """Yield the files below `root` that `import name` executes: `__init__.py` of packages, and the module."""
+    folder = root
     for part in name.split("."):
-        place = place / part
-        package = place / "__init__.py"
-        # Without a source file, a folder is still a package: a namespace.
-        source = place.with_name(f"{part}.py")
+        folder = folder / part
+        package = folder / "__init__.py"
+        source = folder.with_name(f"{part}.py")
         if package.is_file():
             yield package
         elif source.is_file():
             yield source
             return
-        elif not place.is_dir():
+        # A folder without `__init__.py` is a namespace package: it executes no file, but can contain modules.
+        elif not folder.is_dir():
             return

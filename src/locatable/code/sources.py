@@ -1,7 +1,7 @@
-"""Read what the source of one Python file imports.
+"""Read the imports in the source of one Python file.
 
-A source can be written for a newer Python than the one that runs this: then others on this machine are asked,
-which run this module as a script. It imports nothing but the standard library, so that any of them can.
+A source can be written for a newer Python than the running one. Then other Pythons on this machine read it:
+they run this module as a script. It imports only the standard library, so that any of them can run it.
 """
 
 import ast
@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-# Functions that import a module whose name, or file, is their argument.
+# Functions that import a module whose name is their argument.
 IMPORTING_FUNCTIONS = frozenset({"__import__", "import_module"})
+# Functions that import modules in any way.
 DYNAMIC_FUNCTIONS = IMPORTING_FUNCTIONS | {
     "iter_modules",
     "run_module",
@@ -24,8 +25,9 @@ DYNAMIC_FUNCTIONS = IMPORTING_FUNCTIONS | {
     "spec_from_file_location",
     "walk_packages",
 }
-# Where the Python of a project may be: its own environment, what runs its stages, and newer ones.
+# Where the Python of a project's virtual environment is.
 PROJECT_PYTHON = (".venv/bin/python", ".venv/Scripts/python.exe")
+# Other Pythons that may be able to read the sources: those that usually run stages, then newer ones.
 OTHER_PYTHONS = ("python", "python3", "python3.14", "python3.13", "python3.12")
 MODULE_NAME = re.compile(r"\.*\w+(\.\w+)*")
 
@@ -35,9 +37,9 @@ class SourceImports:
     """The imports in the source of one file.
 
     Attributes:
-        names: dotted names with a leading dot for each level of a relative import. `from a import b` gives
-            `a.b`, where `b` is a submodule or anything else of `a`.
-        dynamic: whether it also imports modules whose names only a run can tell.
+        names: the imported names, with a leading dot for each level of a relative import. `from a import b`
+            gives `a.b`, whether `b` is a submodule of `a` or something that `a` defines.
+        dynamic: true if the file also imports modules with names that are computed at run time.
     """
 
     names: tuple[str, ...]
@@ -45,39 +47,41 @@ class SourceImports:
 
 
 def read_imports(file: Path, project: Path) -> SourceImports:
-    """Return what a file of a project imports, inside functions too.
+    """Return the imports in a file of a project, including those inside functions.
 
     Raises:
-        SyntaxError: no Python of this machine can read it.
-        OSError or ValueError: it is no text.
+        SyntaxError: no Python on this machine can read the file.
+        OSError or ValueError: the file is not text.
     """
     try:
         return _read(file)
     except SyntaxError:
-        others = filter(None, map(shutil.which, OTHER_PYTHONS))
-        for python in (*_pythons_of(project), *others):
+        for python in _other_pythons(project):
             command = (python, "-I", __file__, str(file))
             done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
             if done.returncode == 0:
-                read = json.loads(done.stdout)
-                return SourceImports(tuple(read["names"]), read["dynamic"])
+                imports = json.loads(done.stdout)
+                return SourceImports(tuple(imports["names"]), imports["dynamic"])
         raise
 
 
-def _pythons_of(project: Path) -> Iterator[str]:
-    """Yield the programs that the environments of a project were made from.
+def _other_pythons(project: Path) -> Iterator[str]:
+    """Yield Pythons that may be able to read the sources of a project, the most likely ones first.
 
-    Environments and their packages can be a repository's own, and are not run.
+    A repository can contain an environment with a manipulated Python. So a Python inside the project is never
+    run, only one outside that the environment links to.
     """
     for place in PROJECT_PYTHON:
         python = (project / place).resolve()
         if python.is_file() and not python.is_relative_to(project.resolve()):
             yield str(python)
+    yield from filter(None, map(shutil.which, OTHER_PYTHONS))
 
 
 def _read(file: Path) -> SourceImports:
     with warnings.catch_warnings():
-        # An invalid escape sequence is the project's to mend, and may be an error where tests run.
+        # A warning about the source, such as an invalid escape sequence, concerns only the project. Where
+        # warnings are errors, it would stop the reading.
         warnings.simplefilter("ignore")
         try:
             return _source_imports(ast.parse(file.read_bytes()))
@@ -86,7 +90,7 @@ def _read(file: Path) -> SourceImports:
 
 
 def _source_imports(tree: ast.Module) -> SourceImports:
-    """Return what a syntax tree imports when it runs."""
+    """Return the imports in a syntax tree that a run can reach."""
     names: list[str] = []
     dynamic = False
     for node in _executed(tree):
@@ -104,7 +108,7 @@ def _source_imports(tree: ast.Module) -> SourceImports:
 
 
 def _executed(tree: ast.Module) -> Iterator[ast.AST]:
-    """Yield all nodes but those below `if TYPE_CHECKING:`, which no run ever reaches."""
+    """Yield all nodes except those below `if TYPE_CHECKING:`, which no run reaches."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
@@ -123,21 +127,21 @@ def _is_type_checking(test: ast.expr) -> bool:
 
 
 def _names_of_from(node: ast.ImportFrom) -> list[str]:
-    """Return the names that `from module import a, b` may stand for."""
+    """Return the names that `from module import a, b` imports; each can be a module or an attribute."""
     module = "." * node.level + (node.module or "")
     separator = "." if node.module else ""
     return [f"{module}{separator}{alias.name}" for alias in node.names]
 
 
 def _function_name(call: ast.Call) -> str:
-    """Return the last part of the name of the function that is called."""
+    """Return the last part of the name of the called function, or an empty string if it has no name."""
     if isinstance(call.func, ast.Attribute):
         return call.func.attr
     return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
 def _literal_name(call: ast.Call) -> str:
-    """Return the module that `import_module("pkg.module")` imports; empty if only a run can tell."""
+    """Return the module that `import_module("pkg.module")` imports; an empty string for a computed name."""
     if _function_name(call) not in IMPORTING_FUNCTIONS or not call.args:
         return ""
     argument = call.args[0]

@@ -1,13 +1,14 @@
-"""Write one file with all that is needed to rebuild a result, without your Git server or DVC remote.
+"""Write one file that holds everything needed to rebuild a result, without your Git server or DVC remote.
 
     locatable archive [REV | EXPERIMENT] [-o result.zip] [--wheels]
     locatable reproduce result.zip
 
-It holds the commit with its history, the data that stages read, the results, the locks of packages, and a
-README of four commands. It describes the result as an RO-Crate. The same revision gives the same bytes.
+The archive holds the commit with its history, the data that stages read, the results, the package locks, and
+a README that rebuilds the result with four commands. It describes the result as an RO-Crate. The same
+revision always gives the same bytes.
 
-Data from `dvc import`, passwords in any commit, and paths of this machine are named and refused, unless
-`--include` names them.
+The command refuses to include data from `dvc import`, passwords in any commit, and paths of this machine. It
+lists what it found, and `--include` accepts an item of that list.
 """
 
 import argparse
@@ -20,42 +21,36 @@ from pathlib import Path
 
 from ..model import json_text
 from ..output import add_json_option, progress_bar
-from . import end_as_by_ctrl_c
+from . import treat_signals_as_ctrl_c
 
 DEFAULT_LIMIT = "1GB"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `locatable archive`."""
-    parser.add_argument(
-        "rev", nargs="?", default="HEAD", help="a Git revision or an experiment's name (default: HEAD)"
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("result.zip"), help="the file to write (result.zip)"
-    )
-    parser.add_argument("--wheels", action="store_true", help="with the packages, for this kind of machine")
-    parser.add_argument("--no-outputs", action="store_true", help="without results, which can be rebuilt")
-    parser.add_argument(
-        "--include",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="what may leave although it looks private",
-    )
-    parser.add_argument(
-        "--max-size", default=DEFAULT_LIMIT, metavar="SIZE", help=f"do not write more ({DEFAULT_LIMIT})"
+    add = parser.add_argument
+    add("rev", nargs="?", default="HEAD", help="a Git revision or the name of an experiment (default: HEAD)")
+    add("-o", "--output", type=Path, default=Path("result.zip"), help="write this file (default: result.zip)")
+    add("--wheels", action="store_true", help="include the packages, as wheels for this kind of machine")
+    add("--no-outputs", action="store_true", help="leave out the results, which can be rebuilt")
+    add("--include", action="append", default=[], metavar="NAME", help="include it although it looks private")
+    add(
+        "--max-size",
+        default=DEFAULT_LIMIT,
+        metavar="SIZE",
+        help=f"ask before writing more than this, and refuse without a terminal (default: {DEFAULT_LIMIT})",
     )
     add_json_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the archive, and say what it is and how to prove it."""
-    # Where it is missing, that is said before anything is read.
+    """Write the archive, then print a summary of it and the command that proves it."""
+    # Imported first, so that a missing extra is reported before anything is read.
     importlib.import_module("rocrate")
     from ..archive.create import ArchiveOptions, create_archive
     from ..archive.plan import parse_size, show_size
 
-    end_as_by_ctrl_c()
+    treat_signals_as_ctrl_c()
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
     options = ArchiveOptions(
         target=arguments.output,
@@ -82,14 +77,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class OnTerminal:
-    """A person at a terminal, who is told and asked on the standard error."""
+    """The dialogue with a user at a terminal. Everything is printed on the standard error."""
 
     def say(self, line: str) -> None:
-        """Show a line."""
+        """Print a line."""
         print(line, file=sys.stderr, flush=True)
 
     def agrees_to(self, size: int) -> bool:
-        """Ask, where there is a person to ask."""
+        """Ask whether to write an archive of this size; return false if there is no terminal to ask on."""
         from ..archive.plan import show_size
 
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -99,7 +94,7 @@ class OnTerminal:
 
     @contextlib.contextmanager
     def progress(self, size: int) -> Iterator[Callable[[int], object]]:
-        """Show how much is written."""
+        """Show a bar of the bytes written so far."""
         plain = "wrote {n_fmt} of {total_fmt} bytes"
         with progress_bar(plain, total=size, unit="B", unit_scale=True) as bar:
             yield bar.update

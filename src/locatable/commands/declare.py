@@ -1,12 +1,14 @@
-"""Declare what stages import: brings the `deps` in every dvc.yaml up to the Python files that stages run.
+"""Declare what stages import: update the `deps` in every dvc.yaml to match the Python files that stages run.
 
     locatable declare [STAGE ...] [--prune] [--check]
 
-Adds each module of the project that a stage imports, directly or through others, and does not declare: DVC
-would not notice that the code of a result has changed. Comments, order and formatting stay as they are.
+The command adds each module of the project that a stage imports, directly or through other modules, but does
+not declare. Without the declaration, DVC would not notice that the code behind a result has changed.
+Comments, order and formatting of dvc.yaml stay as they are.
 
-Seen are `import` statements wherever they stand, and `importlib.import_module` of a literal name. What Python
-decides only while it runs (computed names, plug-ins) is not; `locatable reproduce` sees that.
+It finds `import` statements anywhere in a file, and `importlib.import_module` with a literal name. It cannot
+find imports that Python resolves only at run time, such as computed names and plug-ins; `locatable reproduce`
+can.
 """
 
 import argparse
@@ -22,23 +24,24 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `locatable declare`."""
-    parser.add_argument("stages", metavar="STAGE", nargs="*", help="as `dvc repro` takes it (default: all)")
-    parser.add_argument(
+    add = parser.add_argument
+    add("stages", metavar="STAGE", nargs="*", help="a stage, as for `dvc repro` (default: all stages)")
+    add(
         "--prune",
         action="store_true",
-        help="also remove Python files that a stage does not import any more; never data, never folders",
+        help="also remove Python files that a stage no longer imports; data and folders always stay",
     )
-    parser.add_argument(
+    add(
         "--check",
         action="store_true",
-        help="change nothing, name what is missing or not needed, and exit with 1 if there is anything",
+        help="change nothing; list missing and unneeded dependencies, and exit with 1 if there are any",
     )
     add_json_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Change the files, or check them, and say what was done."""
-    # Importing DVC takes most of a second, and `--help` should not.
+    """Change the files or check them, and report the result."""
+    # Imported here because importing DVC takes most of a second, and `--help` should be fast.
     from ..code import declare
     from ..repository.pipeline import read_declarations
 
@@ -58,20 +61,22 @@ def run(arguments: argparse.Namespace) -> int:
         print(json_text([plan.to_json() for plan in plans], indent=2))
     else:
         print("\n".join([*lines, *_unchecked(plans)]))
-    # There may be something in what cannot be read.
+    # A stage that could not be checked may have undeclared imports, so it fails the command too.
     return int(bool(problems) or any(plan.fault for plan in plans))
 
 
 def _all_declared(plans: "list[EntryPlan]") -> list[str]:
-    """Return a line that says what was found to be declared; none where nothing was looked at."""
-    seen = [plan for plan in plans if plan.is_seen]
-    if not seen:
+    """Return the line that says that all imports are declared, or an empty list if no stage was checked."""
+    checked = [plan for plan in plans if plan.starts_python]
+    if not checked:
         return []
-    return ["all imports are declared" + ("" if len(seen) == len(plans) else ", where they were checked")]
+    if len(checked) == len(plans):
+        return ["all imports are declared"]
+    return ["all imports are declared, where they were checked"]
 
 
 def _changes(plans: "list[EntryPlan]", prune: bool) -> list[str]:
-    """Return lines that say what was changed, what was left, and what DVC makes of it."""
+    """Return lines about the changes, about dependencies that stay, and about stages that DVC will rerun."""
     lines = []
     for plan in plans:
         lines += plan.missing_sentences(added=True)
@@ -86,9 +91,10 @@ def _changes(plans: "list[EntryPlan]", prune: bool) -> list[str]:
 
 
 def _unchecked(plans: "list[EntryPlan]") -> list[str]:
-    """Return lines that name the stages that could not be looked into, and why."""
+    """Return lines that name the stages that could not be checked, with the reasons."""
     lines = [f"not checked: {plan.fault}" for plan in plans if plan.fault]
-    names = [plan.address for plan in plans if not plan.is_seen and not plan.fault]
-    if not names:
-        return lines
-    return [*lines, f"not checked, since no Python file is to be seen in their commands: {', '.join(names)}"]
+    names = [plan.address for plan in plans if not plan.starts_python and not plan.fault]
+    if names:
+        reason = "their commands name no Python file of the project"
+        lines.append(f"not checked, because {reason}: {', '.join(names)}")
+    return lines

@@ -1,16 +1,16 @@
-"""Why two results differ: which data, code, params, environment or commands, and which of them came first.
+"""Explain why two results differ: which inputs and commands changed, and which change came first.
 
     locatable diff A [B] [--repo FOLDER] [--patch] [--check]
                    [--json | --markdown] [--html FILE]
 
-A and B are anything that `locatable locate` takes, a file, an experiment, a revision, an MLflow run, a
-number, or an archive that `locatable archive` wrote. Without B, A is compared with what is checked out,
-as it is in the workspace. With --repo, B is of another clone, such as a colleague's.
+A and B can each be anything that `locatable locate` accepts (a file, an experiment, a revision, an MLflow run
+or a number), or an archive that `locatable archive` wrote. Without B, A is compared with your workspace. With
+--repo, B comes from a different clone, for example a colleague's.
 
-It shows in what each coordinate differs, then the metrics and outputs, then the first cause: the
-earliest stage whose own inputs differ and whose outputs do, too, with the stages that follow from it.
-Where all inputs of a stage are equal and its outputs differ, it is not reproducible, and the command
-that proves it is shown.
+The output lists the changes in each coordinate (data, code, params, environment, execution), then the metrics
+and outputs that differ, then the first cause: the earliest stage whose own inputs and outputs both differ,
+followed by the stages that it affects. A stage with equal inputs and different outputs is not reproducible;
+the command that proves this is printed.
 """
 
 import argparse
@@ -34,30 +34,27 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `locatable diff`."""
-    # As newer Pythons have it: -1e-5 is no option.
+    add = parser.add_argument
+    # Older Pythons take -1e-5 for an option; newer ones use this pattern.
     parser._negative_number_matcher = re.compile(r"-\.?\d")
-    parser.add_argument("a", metavar="A", help="a result, as `locatable locate` takes it, or an archive")
-    parser.add_argument(
-        "b", metavar="B", nargs="?", help="the same of another result (default: what is checked out)"
-    )
-    parser.add_argument("--repo", metavar="FOLDER", type=Path, help="the clone that B is of")
+    add("a", metavar="A", help="a result, as for `locatable locate`, or an archive")
+    add("b", metavar="B", nargs="?", help="a second result, in the same forms (default: the workspace)")
+    add("--repo", metavar="FOLDER", type=Path, help="take B from this clone")
     form = parser.add_mutually_exclusive_group()
     add_json_option(form)
-    form.add_argument("--markdown", action="store_true", help="for a comment on a pull request")
-    parser.add_argument("--patch", action="store_true", help="show the changes of code, too")
-    parser.add_argument(
-        "--html", metavar="FILE", type=Path, help="write a page with the figures and curves of both"
-    )
-    parser.add_argument("--check", action="store_true", help="exit with 1 if anything differs")
+    form.add_argument("--markdown", action="store_true", help="print Markdown for a pull request")
+    add("--patch", action="store_true", help="also show the code changes as a patch")
+    add("--html", metavar="FILE", type=Path, help="also write a page with the figures and curves of both")
+    add("--check", action="store_true", help="exit with 1 if anything differs")
 
 
 def works_anywhere(arguments: argparse.Namespace) -> bool:
-    """Return true for two archives: no project is needed around the current folder."""
+    """Return true if both results are archives, because then no project is needed."""
     return _is_archive(arguments.a) and _is_archive(arguments.b or "")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the comparison; the exit code is 1 where `--check` finds a difference."""
+    """Print the comparison; return 1 if `--check` was given and the results differ."""
     from ..diff import render
     from ..diff.changes import patch
     from ..diff.compare import compare
@@ -88,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _is_archive(target: str) -> bool:
-    """Return whether a target is an archive; data can be a ZIP file, too."""
+    """Return whether a target is an archive that `locatable archive` wrote, and not another ZIP file."""
     if not target.endswith(".zip") or not Path(target).is_file():
         return False
     from ..archive.format import BUNDLE
@@ -101,7 +98,13 @@ def _is_archive(target: str) -> bool:
 
 
 def _find(opened: contextlib.ExitStack, target: str | None, repo: Path | None) -> "Side":
-    """Return the one result that a target belongs to, of the project around a folder or of an archive."""
+    """Return the one result that a target stands for.
+
+    Args:
+        opened: closes the archive or the reader in the end.
+        target: a target of `locatable locate` or an archive; None for the workspace.
+        repo: a folder of the clone to search; None for the project around the current folder.
+    """
     from ..diff.changes import Side
     from ..locate import find_name
     from ..locate.by_content import checked_out
@@ -109,9 +112,9 @@ def _find(opened: contextlib.ExitStack, target: str | None, repo: Path | None) -
 
     if target and _is_archive(target):
         from ..archive.format import unpacked
-        from .reproduce import checking
+        from .reproduce import show_checking
 
-        archive = opened.enter_context(unpacked(Path(target), checking))
+        archive = opened.enter_context(unpacked(Path(target), show_checking))
         reader = opened.enter_context(Reader(archive.project))
         result = find_name(reader, archive.manifest.revision)[0]
         _check_results(result)
@@ -120,36 +123,40 @@ def _find(opened: contextlib.ExitStack, target: str | None, repo: Path | None) -
         raise UsageError(f"--repo {repo}: no such folder")
     here = Path.cwd()
     reader = opened.enter_context(Reader(find_project(repo or here)))
-    unread: list[str] = []
     if target is None:
         result = checked_out(reader)
     else:
-        # A path is seen from the other clone, as after `git -C`, where it has such a file.
-        is_there = repo is not None and (repo / target).exists()
-        with contextlib.chdir(repo if repo and is_there else here):
+        # If the other clone has such a file, a path is relative to that clone, as with `git -C`.
+        is_in_repo = repo is not None and (repo / target).exists()
+        with contextlib.chdir(repo if repo and is_in_repo else here):
             result = _locate(reader, target)
     _check_results(result)
-    if target is None or result.uncommitted:
-        _note_edits(result, unread)
+    unread = _record_edits(result) if target is None or result.uncommitted else []
     is_here = repo is None and not result.uncommitted
     return Side(result, target or "checked out", result.rev[:12] if is_here else "", unread)
 
 
-def _note_edits(result: "Result", unread: list[str]) -> None:
-    """Have DVC find the files of the workspace that it keeps and that differ from their record."""
+def _record_edits(result: "Result") -> list[str]:
+    """Record in the snapshot which of DVC's files were edited in the workspace.
+
+    Returns:
+        A line if DVC cannot tell which files were edited.
+    """
     from ..repository.dvc_repo import edited_in_workspace
 
     try:
         result.snapshot.edited = edited_in_workspace(result.snapshot.reader.root)
     except ProjectError as error:
-        unread.append(f"edits in the workspace of files that DVC keeps: {error}")
+        return [f"edits in the workspace of files that DVC keeps: {error}"]
+    return []
 
 
 def _locate(reader: "Reader", target: str) -> "Result":
-    """Return the one result that a target belongs to; of a file that several have, the first that ran.
+    """Return the one result that a target belongs to; if several results have a file, the first of them.
 
     Raises:
-        UsageError: it belongs to several.
+        UsageError: the target is ambiguous: a number or a name that several results have, or a document
+            with several figures.
     """
     from ..locate import locate, merged, render
     from ..locate.by_content import checked_out
@@ -167,9 +174,9 @@ def _locate(reader: "Reader", target: str) -> "Result":
     for figure in located.figures:
         print(render.how_found(figure), file=sys.stderr)
     results = merged(located.results)
-    # What a stage reads, the commit before the first results has, too.
-    ran = [result for result in results if result.snapshot.records]
-    first = ran[0] if ran else results[0]
+    # The commit before the first run contains the stages' inputs too, so skip commits without records.
+    recorded = [result for result in results if result.snapshot.records]
+    first = recorded[0] if recorded else results[0]
     if len(results) > 1:
         if located.is_number:
             raise UsageError(render.candidates(target, results), hint="name one of them")
@@ -178,16 +185,16 @@ def _locate(reader: "Reader", target: str) -> "Result":
             raise UsageError(f"{target}: {len(results)} experiments have this name; give a commit: {names}")
         print(f"the first of {len(results)} results with {target}: {render.title(first)}", file=sys.stderr)
     if first.uncommitted:
-        # With the values of the workspace, too.
+        # The located result has no values of the workspace; `checked_out` reads them too.
         return replace(checked_out(reader), roles=first.roles)
     return first
 
 
 def _check_results(result: "Result") -> None:
-    """Refuse a result that has nothing to compare.
+    """Refuse a result that records nothing to compare.
 
     Raises:
-        NotFoundError: it has not.
+        NotFoundError: the result has no records, no data and no metrics.
     """
     from ..results.rebuild import first_results
     from ..results.staleness import has_unrecorded_pipeline

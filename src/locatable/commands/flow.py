@@ -1,11 +1,11 @@
-"""Rebuild a revision as a Prefect flow: every DVC stage is a task run; its results are pushed and mirrored.
+"""Rebuild a revision as a Prefect flow: each DVC stage becomes a task run; results are pushed and mirrored.
 
     locatable flow [REV] [--target STAGE] [-S KEY=VALUE] [--workers N]
     locatable flow --cron "0 3 * * *"
 
-It works in a clone of its own: the checkout is left alone. What differs from the revision becomes the
-experiment `flow-<id of the run>-<attempt>`. Remotes, MLflow and stages are tried again where that is of
-use. With --cron, both flows, rebuild and search, are served until Ctrl-C.
+The flow runs in a separate clone, so your checkout is not touched. If params or results differ from those of
+the revision, they become the experiment `flow-<id of the run>-<attempt>`. Failures of remotes, MLflow and
+stages are retried if a retry can help. With --cron, two flows, rebuild and search, are served until Ctrl-C.
 """
 
 import argparse
@@ -21,26 +21,30 @@ from ..errors import ProjectError, UsageError
 from ..output import redact_urls
 from ..repository import parsing
 
-# How Prefect begins what it says of a server that does not answer; it has no class of errors for that.
+# Prefect raises a plain RuntimeError if its server does not answer; its message starts with one of these.
 NO_ANSWER = ("Failed to reach API", "Timed out while attempting to connect to ephemeral")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `locatable flow`."""
-    parser.add_argument("rev", nargs="?", default="HEAD", help="a revision or an experiment's name (HEAD)")
-    parser.add_argument("--target", action="append", metavar="STAGE", help="only this, and what it needs")
-    parser.add_argument("-S", action="append", default=[], metavar="KEY=VALUE", help="set a param")
-    parser.add_argument("--retries", type=int, default=2, metavar="N", help="of what may pass then (2)")
-    parser.add_argument("--timeout", type=float, metavar="S", help="for each stage and transfer, in seconds")
-    parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="independent stages at a time (1)"
+    add = parser.add_argument
+    add("rev", nargs="?", default="HEAD", help="a Git revision or the name of an experiment (default: HEAD)")
+    add(
+        "--target",
+        action="append",
+        metavar="STAGE",
+        help="rebuild only this stage and the stages that it needs; can be repeated",
     )
-    parser.add_argument("--cron", metavar="CRON", help='do it on a schedule: "0 3 * * *" is every night at 3')
+    add("-S", action="append", default=[], metavar="KEY=VALUE", help="set a param; can be repeated")
+    add("--retries", type=int, default=2, metavar="N", help="retry temporary failures N times (default: 2)")
+    add("--timeout", type=float, metavar="S", help="limit each stage and each transfer to S seconds")
+    add("--workers", type=int, default=1, metavar="N", help="run N independent stages at a time (default: 1)")
+    add("--cron", metavar="CRON", help='rebuild on a schedule: "0 3 * * *" is every night at 3')
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Rebuild once, or serve the flows; the exit code is 1 where the flow failed."""
-    from .. import flow  # noqa: F401 (sets what Prefect reads when it is imported)
+    """Rebuild once, or serve the flows until Ctrl-C; return 1 if the flow failed."""
+    from .. import flow  # noqa: F401 (sets variables that Prefect reads when it is imported)
 
     request = rebuild_request(arguments)
     with _needing_server():
@@ -48,19 +52,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def rebuild_request(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the parameters of the flow `rebuild`, which explains them.
+    """Return the parameters of the flow `rebuild`; its docstring explains them.
 
     Raises:
-        UsageError: a param has no value, or there are to be no workers.
+        UsageError: a param has no value, or `--workers` is not positive.
     """
     if arguments.workers < 1:
-        raise UsageError("--workers is to be positive")
+        raise UsageError("--workers must be positive")
     params = {}
     for pair in arguments.S:
         key, separator, value = pair.partition("=")
         if not separator:
             raise UsageError(f"-S {pair}: write it as KEY=VALUE")
-        params[key] = parsing.load_yaml(value)  # as in a params file
+        params[key] = parsing.load_yaml(value)  # The value has the same type as in a params file.
     return {
         "rev": arguments.rev,
         "targets": arguments.target,
@@ -73,10 +77,12 @@ def rebuild_request(arguments: argparse.Namespace) -> dict[str, Any]:
 
 @contextmanager
 def _needing_server() -> Iterator[None]:
-    """See that Prefect has a server: the one that settings name, or one that it starts for the time being.
+    """Turn Prefect's errors about its server into errors for the user.
+
+    The server is the one in Prefect's settings. If they name none, Prefect starts a temporary one.
 
     Raises:
-        ProjectError: it has none.
+        ProjectError: the server does not answer or cannot be started.
     """
     from prefect.settings import get_current_settings
 
@@ -99,7 +105,7 @@ def _needing_server() -> Iterator[None]:
 
 
 def _can_write(folder: Path) -> bool:
-    """Return true where files can be written to a folder, which is created where it is missing."""
+    """Create a folder if it is missing, and return whether files can be written to it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -108,13 +114,13 @@ def _can_write(folder: Path) -> bool:
 
 
 def _serve(request: dict[str, Any], cron: str) -> int:
-    """Run the flows when they are due or asked for, until Ctrl-C."""
+    """Serve both flows until Ctrl-C: Prefect starts them on schedule or on request."""
     from prefect import serve
     from prefect.types.entrypoint import EntrypointType
 
     from ..flow import flows
 
-    # Each run is a process of its own, which imports the flow by its name.
+    # Prefect runs each flow in a new process, which has to import the flow by its module path.
     by_name = EntrypointType.MODULE_PATH
     serve(
         flows.rebuild.to_deployment("served", cron=cron, parameters=request, entrypoint_type=by_name),
@@ -128,12 +134,12 @@ def _rebuild(request: dict[str, Any]) -> int:
 
     from ..flow import flows
 
-    # Where Prefect starts a server of its own, that inherits the mask: Ctrl-C would end it before it is told
-    # how the run ended, and Prefect would wait for it.
+    # A temporary server of Prefect inherits the signal mask, so Ctrl-C does not reach it. Otherwise it would
+    # end before the flow reported its final state, and Prefect would wait for the server forever.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     with get_client(sync_client=True):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    # Prefect ends the run, and sends the signal on: its own server has to end with us.
+    # Prefect cancels the run, then raises the signal again. Exit normally, so that its temporary server ends.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda number, frame: signal.raise_signal(signal.SIGTERM))

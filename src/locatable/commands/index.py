@@ -5,12 +5,14 @@
     locatable index
     locatable index remove PATH-OR-URL ...
 
-A folder of this machine is read where it is; what a URL has is fetched into a clone in your cache folder.
-Nothing of it is checked out or run. `refresh` reads what is new; what cannot be reached any more stays known,
-and is listed with since when. Exits with 1 if one cannot be read.
+`add` reads repositories. A local folder is read in place; a URL is fetched into a clone in your cache folder.
+No file is checked out and no code is run. `refresh` reads new results of all repositories. A repository that
+cannot be reached keeps its known results and is listed with the date of the first failure. Without an action,
+the command lists the index. The exit code is 1 if a repository cannot be read.
 
-The index is one file: `--index FILE`, else $LOCATABLE_INDEX, else one in your data folder. It holds
-hashes of files, params, metrics, fingerprints of figures, and reports; docs/security.md says what it reveals.
+The index is one file: `--index FILE`, otherwise $LOCATABLE_INDEX, otherwise a file in your data folder. It
+holds hashes of files, params, metrics, fingerprints of figures, and reports. docs/security.md explains what
+it reveals.
 """
 
 import argparse
@@ -27,31 +29,32 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `locatable index`."""
-    parser.add_argument("action", nargs="?", choices=("add", "refresh", "remove"), help="nothing: list it")
-    parser.add_argument("sources", nargs="*", metavar="PATH-OR-URL", help="a repository")
+    add = parser.add_argument
+    add("action", nargs="?", choices=("add", "refresh", "remove"), help="without an action, list the index")
+    add("sources", nargs="*", metavar="PATH-OR-URL", help="a repository to add or remove")
     add_index_option(parser)
     add_json_option(parser)
 
 
 def works_anywhere(arguments: argparse.Namespace) -> bool:
-    """Return true: no project is needed."""
+    """Return true, because the command never needs a project."""
     return True
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Change or list an index; returns 1 where a repository cannot be read."""
+    """Change or list an index; return 1 if a repository cannot be read."""
     from .. import index
     from ..errors import UsageError
-    from . import end_as_by_ctrl_c
+    from . import treat_signals_as_ctrl_c
 
     if bool(arguments.sources) != (arguments.action in ("add", "remove")):
-        raise UsageError("locatable index add and remove need PATH-OR-URL, and the others take none")
+        raise UsageError("locatable index add and remove need PATH-OR-URL; the other actions take none")
     file = index.index_file(arguments.index)
     if not arguments.action:
         with index.reading(file) as db:
             print(_json(db) if arguments.json else _text(db, file))
         return 0
-    end_as_by_ctrl_c()
+    treat_signals_as_ctrl_c()
     with index.writing(file) as db:
         if arguments.action != "remove":
             return _read(db, arguments.sources)
@@ -61,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _read(db: "sqlite3.Connection", sources: list[str]) -> int:
-    """Read some repositories, or all that are in the index, and say what is new."""
+    """Read the given repositories, or all in the index if there are none, and print how much is new."""
     from .. import index
     from ..errors import LocatableError
     from ..index.refresh import address, read_new
@@ -87,7 +90,7 @@ def _json(db: "sqlite3.Connection") -> str:
 
 
 def _text(db: "sqlite3.Connection", file: Path) -> str:
-    """Return a line about an index, and one about each repository in it."""
+    """Return one line about the index and one about each repository in it."""
     from ..index import repositories, shown_time
 
     listed = repositories(db)

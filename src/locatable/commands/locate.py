@@ -1,25 +1,32 @@
-"""Where a result comes from: which data, code, params, environment and execution made it.
+"""Find out where a result comes from: which data, code, params, environment and execution produced it.
 
     locatable locate TARGET [--json | --cite] [--html FILE] [--check]
     locatable locate DOCUMENT --rev REV [--json] [--check]
     locatable locate --everywhere TARGET [--index FILE] [--json] [--check]
 
-TARGET is any file or folder, wherever it was copied to: it is found by its content, among outputs
-and their folders, source data and code of all experiments and of all commits of branches and tags.
-Of a PDF, an office document, a notebook, a text with what it includes, an archive of sources, and of a
-picture that was changed, every figure is found: by its bytes, its pixels or what draws it; of a copy that was
-changed or written anew, the most similar one is named as a lead. Exits with 1 if one is not found.
-The numbers of a document are compared with one result: those of another result's metric are named.
-A tracked path, or a figure at one, whose file is not here is answered from the record of HEAD.
+TARGET is one of these:
 
-It can also be the name of an experiment, also of one that runs now, a Git revision, or the id of an
-MLflow run; or a number as a text quotes it, alone or with its name ("valid.log_loss 0.133"): then the
-results are meant with a metric or param that rounds to it, metrics of dvc.yaml before params.
+  * A file or folder, wherever it was copied to. It is found by its content
+    among the outputs, source data and code of all experiments and of all
+    commits of branches and tags. A tracked path whose file is missing here
+    is answered from the record of HEAD.
+  * A document: a PDF, an office document, a notebook, a text with the files
+    that it includes, or an archive of sources. Its figures are found, and
+    its numbers are compared with one result.
+  * The name of an experiment (also of a running one), a Git revision, or the
+    id of an MLflow run.
+  * A number as quoted in a text, alone or with its name, for example
+    "valid.log_loss 0.133". The results are those with a metric or param that
+    rounds to it; metrics of dvc.yaml come before params.
 
-With `--everywhere`, in all repositories of `locatable index`, also outside of any.
+Figures of a document, and pictures that were changed, are matched by their bytes, by their pixels, or by the
+operators that draw them. For a copy that was edited or redrawn, the most similar figure is named as a lead.
+The exit code is 1 if a figure is not found. Numbers that match a metric of a different result are reported.
 
-Where code, params or data were changed and committed without `dvc repro`, the results that a
-commit records are not of its files: it says so, and names the commit that they are of.
+With `--everywhere`, all repositories of `locatable index` are searched. This also works outside of a project.
+
+If code, params or data were changed and committed without `dvc repro`, the results that the commit records
+do not belong to its files. The output says so, and names the commit that they belong to.
 """
 
 import argparse
@@ -37,45 +44,42 @@ if TYPE_CHECKING:
     from ..locate import Located, Report, Result
     from ..repository.reader import Reader
 
-# Results that are shown in full; of more, each gets a line (`--json` has all).
+# The number of results that are shown in full. Each further result gets one line; `--json` shows all in full.
 MOST_IN_FULL = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `locatable locate`."""
-    parser.add_argument(
-        "target", help="a file, a folder, an experiment, a Git revision, an MLflow run id or a number"
+    add = parser.add_argument
+    add(
+        "target", help="a file, folder, experiment, Git revision, MLflow run id or number, as described above"
     )
-    # As newer Pythons have it: -1e-5 is no option.
+    # Older Pythons take -1e-5 for an option; newer ones use this pattern.
     parser._negative_number_matcher = re.compile(r"-\.?\d")
     form = parser.add_mutually_exclusive_group()
     add_json_option(form)
     form.add_argument(
-        "--cite",
-        action="store_true",
-        help="a paragraph for a caption or an appendix, and an entry for BibTeX",
+        "--cite", action="store_true", help="print a paragraph for a caption and a BibTeX entry"
     )
-    parser.add_argument(
-        "--html", metavar="FILE", type=Path, help="write a page about the result, in one file"
-    )
-    parser.add_argument(
+    add("--html", metavar="FILE", type=Path, help="write a page about the result, as a single file")
+    add(
         "--check",
         action="store_true",
-        help="exit with 1 if recorded results are not of the commit's files, or a document has figures or "
-        "numbers of another result",
+        help="exit with 1 if the recorded results do not belong to the files of their commit, or if a "
+        "document has figures or numbers of a different result",
     )
-    parser.add_argument("--rev", metavar="REV", help="the result to compare a document with")
-    parser.add_argument("--everywhere", action="store_true", help="in all repositories of `locatable index`")
+    add("--rev", metavar="REV", help="compare a document with this result")
+    add("--everywhere", action="store_true", help="search all repositories of `locatable index`")
     add_index_option(parser)
 
 
 def works_anywhere(arguments: argparse.Namespace) -> bool:
-    """Return true where no project is needed."""
+    """Return true if the index is searched, because then no project is needed."""
     return bool(arguments.everywhere or arguments.index)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the results that match; the exit code is 1 where `--check` or a figure fails."""
+    """Print the results that match; return 1 if a figure is not found or `--check` fails."""
     from ..errors import NotFoundError, UsageError
     from ..locate import locate, render
     from ..repository import find_project, require_regular
@@ -89,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             located = locate(reader, target, arguments.rev)
         except NotFoundError:
-            # Imported here: what DVC has recorded is asked for far more often.
+            # Imported here because most targets are recorded results, which do not need it.
             from ..mlflow.running import report_running
 
             running = report_running(reader, target)
@@ -104,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
             return _print_document(reader, located, arguments)
         if arguments.rev:
             raise UsageError(
-                "--rev: only a document is compared with a result", hint=f"locatable locate {target}"
+                "--rev: only a document can be compared with a result", hint=f"locatable locate {target}"
             )
         if arguments.json:
             print(render.to_json(_reports(reader, located.results)))
@@ -119,10 +123,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_everywhere(arguments: argparse.Namespace) -> int:
-    """Print the results of all repositories in an index that match.
+    """Print the matching results of all repositories in an index.
 
     Raises:
-        UsageError: what was asked for needs the repository itself.
+        UsageError: one of the options needs a clone of the repository.
     """
     from ..errors import UsageError
     from ..index import find_everywhere, index_file, reading, to_json, to_text
@@ -138,7 +142,7 @@ def _run_everywhere(arguments: argparse.Namespace) -> int:
 
 
 def _print_document(reader: "Reader", located: "Located", arguments: argparse.Namespace) -> int:
-    """Print what the figures and numbers of a document are, and return the exit code."""
+    """Print where the figures and numbers of a document come from, and return the exit code."""
     from ..locate import render
 
     reports = _reports(reader, located.results)
@@ -146,28 +150,31 @@ def _print_document(reader: "Reader", located: "Located", arguments: argparse.Na
     print(to_output(arguments.target, located, reports))
     if not all(figure.is_traced for figure in located.figures):
         return 1
-    is_of_another = located.is_of_another or any(report.stale for report in reports)
-    return int(arguments.check and is_of_another)
+    has_other_results = located.is_of_another or any(report.stale for report in reports)
+    return int(arguments.check and has_other_results)
 
 
 def _is_stale(result: "Result") -> bool:
-    """Return true where recorded results are not of the commit's files."""
+    """Return true if the recorded results do not belong to the files of their commit."""
     from ..errors import UnreadableError
 
     try:
         return bool(result.stale)
     except UnreadableError:
-        return False  # its report says so
+        return False  # The report of this result already names the broken file.
 
 
 def _text(reader: "Reader", results: "list[Result]") -> str:
-    """Return reports on the first results, and a line for each other one, and for what is merely in Git."""
+    """Return reports on the first results, then one line for each further result.
+
+    A result that only keeps the file in Git always gets one line.
+    """
     from ..locate import merged, render
     from ..locate.result import identity
 
-    told = merged(results)
-    traced = [result for result in told if not result.is_merely_kept]
-    kept = [result for result in told if result.is_merely_kept]
+    distinct = merged(results)
+    traced = [result for result in distinct if not result.is_merely_kept]
+    kept = [result for result in distinct if result.is_merely_kept]
     same_in = {identity(result): result.same_in for result in traced}
     pages = []
     for report in _reports(reader, traced[:MOST_IN_FULL]):
@@ -179,10 +186,10 @@ def _text(reader: "Reader", results: "list[Result]") -> str:
 
 
 def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace) -> int:
-    """Cite the first result, or write a page about it, or both.
+    """Print a citation of the first result, write a page about it, or both.
 
     Raises:
-        UsageError: the target is a document, whose figures come from several results.
+        UsageError: the target is a document, unless it has a single figure of a single result.
     """
     from ..errors import UsageError
     from ..locate import render, report_on
@@ -192,7 +199,7 @@ def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace
     if located.figures or located.numbers.numbers:
         if len(located.figures) != 1 or len(located.results) != 1:
             raise UsageError(
-                f"{arguments.target}: a document, and --cite and --html are about one result",
+                f"{arguments.target}: this is a document, and --cite and --html need a single result",
                 hint="name the result: an experiment, a commit, or a figure as a file",
             )
         found_by = render.how_found(located.figures[0])
@@ -221,7 +228,13 @@ def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace
 
 
 def _reports(reader: "Reader", results: "list[Result]") -> "list[Report]":
-    """Return reports on results; of several, one that cannot be read does not hide the others."""
+    """Return a report on each result.
+
+    If one of several results cannot be read, a line on the standard error names it in place of a report.
+
+    Raises:
+        UnreadableError: the only result cannot be read.
+    """
     from ..errors import UnreadableError
     from ..locate import report_on
     from ..results.rebuild import origin_url

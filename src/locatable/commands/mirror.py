@@ -1,13 +1,13 @@
-"""Show all DVC experiments in MLflow: one run each, with everything that its page can show.
+"""Show all DVC experiments in MLflow, one run each, with everything that an MLflow page can show.
 
-Git stays the truth: a run's identity is its commit, so mirroring again adds only what is
-new, repairs what a killed mirror began, and makes a deleted store again.
+Git remains the source of truth, because each run is identified by its commit. Mirroring again adds only new
+runs, completes the work of a mirror that was killed, and fills a store that was deleted.
 
-What DVC runs now is shown, too, by a provisional run: `dvc exp run`, the queue, `dvc repro` and trials of a
-search in this checkout. When DVC commits the result, that run becomes the commit's.
+Running experiments appear as provisional runs: those of `dvc exp run`, the queue, `dvc repro` and searches in
+this checkout. When DVC commits the result, the provisional run becomes the run of that commit.
 
-Where a project has scripts/mirror.py, its function `describe` may change what runs show. A
-change of that file reaches all runs with the next mirror.
+If a project has scripts/mirror.py, its function `describe` can change what runs show. After a change of that
+file, the next mirror updates all runs.
 """
 
 import argparse
@@ -28,102 +28,111 @@ if TYPE_CHECKING:
     from ..mlflow.running import RunningRuns
     from ..repository.reader import Reader
 
-# Seconds between two looks at what runs, and after which what Git does not tell is looked for: fetched files.
+# Seconds between two checks for running experiments.
 TICK = 1.0
+# Seconds after which --watch mirrors even if no ref changed: files can have been fetched into DVC's cache.
 LONGEST_PAUSE = 300.0
-# How often the time between two looks is doubled at most, where one after the other fails.
+# After each failure in a row, --watch doubles its pause, at most so many times.
 MOST_DOUBLINGS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `locatable mirror`."""
-    parser.add_argument("--tracking-uri", metavar="URI", help="server or database")
-    parser.add_argument("--experiment", metavar="NAME", help="MLflow experiment; default: the project's name")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--tracking-uri", metavar="URI", help="the MLflow server or database")
+    add("--experiment", metavar="NAME", help="the MLflow experiment (default: the project's name)")
+    add(
         "--watch",
         metavar="SECONDS",
         type=float,
         nargs="?",
         const=1.0,
-        help="go on: what runs is shown as it grows, what is new after this pause (default: 1)",
+        help="keep running: show running experiments as they progress, and mirror new ones after this pause "
+        "(default: 1)",
     )
-    parser.add_argument("--prune", action="store_true", help="delete runs whose experiment is gone")
-    parser.add_argument("--all-commits", action="store_true", help="also all commits that have a dvc.lock")
-    parser.add_argument("--copy-models", action="store_true", help="model files too, not only where they are")
+    add("--prune", action="store_true", help="delete runs whose experiment is gone from Git")
+    add("--all-commits", action="store_true", help="also mirror every commit that has a dvc.lock")
+    add("--copy-models", action="store_true", help="copy model files to MLflow, not only links to them")
     add_json_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Mirror once, or again and again; the exit code says whether all went well."""
+    """Mirror once, or repeatedly with `--watch`; return 1 if a run could not be mirrored."""
     pause = arguments.watch
     if pause is not None and not 0 < pause < math.inf:
-        raise UsageError("--watch: give it a number of seconds above 0")
+        raise UsageError("--watch: the number of seconds must be positive")
     try:
         if pause is not None:
             _watch(arguments, pause)
-        said = _mirror(arguments)
-        said.print()
+        outcome = _mirror(arguments)
+        outcome.print()
         _show_running(_running_runs(arguments))
-        return said.exit_code
+        return outcome.exit_code
     except KeyboardInterrupt:
-        raise LocatableError("stopped; the next call goes on from here", exit_code=INTERRUPTED) from None
+        raise LocatableError("stopped; the next call continues from here", exit_code=INTERRUPTED) from None
 
 
 def _watch(arguments: argparse.Namespace, pause: float) -> NoReturn:
-    """Show what runs every second, and mirror where something else has changed."""
-    # It takes two seconds, for which the first point is not to wait.
+    """Update the provisional runs every second, and mirror whenever something has changed, until Ctrl-C."""
+    # Importing MLflow takes two seconds. Import it now, so that the first point does not have to wait.
     importlib.import_module("locatable.mlflow.store")
     runs = _running_runs(arguments)
     files: object = None
-    seen: object = None
-    running: object = None
-    mirrored = -math.inf
-    said: _Said | None = None
-    failure: _Said | None = None
+    mirrored_stamp: object = None
+    mirrored_ids: object = None
+    mirrored_at = -math.inf
+    outcome: _Outcome | None = None
+    failure: _Outcome | None = None
     failures = 0
     while True:
         try:
-            # Taken before the mirror: what changes meanwhile is for the next one.
+            # Take the stamp before mirroring: a change during the mirror is then left for the next one.
             stamp = _stamp(runs)
             if stamp.files != files:
                 files = stamp.files
-                runs = _running_runs(arguments)  # another store knows none of those that were shown
+                # A new store has none of the provisional runs shown so far, so start from scratch.
+                runs = _running_runs(arguments)
             ids = runs.ids()
-            if running and ids != running:
-                _show_running(runs)  # the last points of what has ended
-            since = time.monotonic() - mirrored
-            is_new = stamp != seen and since >= pause
-            if is_new or ids != running or since >= LONGEST_PAUSE:
-                mirrored = time.monotonic()
-                seen, running = stamp, ids
-                said = _mirror(arguments).print_unless(said)
+            if mirrored_ids and ids != mirrored_ids:
+                # Log the last points of an experiment that has ended before its commit is mirrored.
+                _show_running(runs)
+            elapsed = time.monotonic() - mirrored_at
+            is_new = stamp != mirrored_stamp and elapsed >= pause
+            if is_new or ids != mirrored_ids or elapsed >= LONGEST_PAUSE:
+                mirrored_at = time.monotonic()
+                mirrored_stamp = stamp
+                mirrored_ids = ids
+                outcome = _mirror(arguments).print_unless_equal(outcome)
             if ids:
                 _show_running(runs)
-            failure, failures = None, 0
-        except (GitError, StoreError) as error:  # it may be well the next time: DVC is at work
+            failure = None
+            failures = 0
+        except (GitError, StoreError) as error:
+            # DVC may be changing the repository at this moment, so try again later.
             reason = "; ".join(filter(None, (str(error), error.hint)))
-            failure = _Said(1, "", (reason,)).print_unless(failure)
-            seen = None
+            failure = _Outcome(1, "", (reason,)).print_unless_equal(failure)
+            mirrored_stamp = None
             runs = _running_runs(arguments)
             failures = min(failures + 1, MOST_DOUBLINGS)
         time.sleep(min(pause, TICK) * 2**failures)
 
 
 @dataclass(frozen=True)
-class _Said:
-    """What a mirror has to say: its exit code, a line for the output, and lines beside it."""
+class _Outcome:
+    """The outcome of one mirror: its exit code, a text for standard output, and lines for standard error."""
 
     exit_code: int
     text: str
     notes: tuple[str, ...]
 
-    def print_unless(self, said: "_Said | None") -> "_Said":
-        """Print it, unless it was said last."""
-        if self != said:
+    def print_unless_equal(self, printed: "_Outcome | None") -> "_Outcome":
+        """Print this outcome, unless it equals the one printed last, and return it."""
+        if self != printed:
             self.print()
         return self
 
     def print(self) -> None:
+        """Print the text and the notes."""
         if self.text:
             print(self.text, flush=True)
         for note in self.notes:
@@ -132,7 +141,12 @@ class _Said:
 
 @dataclass(frozen=True)
 class _Stamp:
-    """What changes where a mirror may have something to do: refs, the project's script, the store."""
+    """A stamp that differs if a new mirror may have something to do.
+
+    Attributes:
+        refs: the stamp of all Git refs.
+        files: the inodes of scripts/mirror.py and of the store's database.
+    """
 
     refs: dict[Path, int]
     files: tuple[int, ...]
@@ -160,17 +174,19 @@ def _stamp(runs: "RunningRuns") -> _Stamp:
     from ..git import refs_stamp
     from ..mlflow.describe import SCRIPT
 
-    store = sqlite_file(runs.settings.uri)
-    places = [runs.root / SCRIPT, *([store] if store else [])]
-    files = []
-    for place in places:
+    paths = [runs.root / SCRIPT, sqlite_file(runs.settings.uri)]
+    inodes = []
+    for path in filter(None, paths):
         with suppress(OSError):
-            files.append(place.stat().st_ino)
-    return _Stamp(refs_stamp(runs.root), tuple(files))
+            inodes.append(path.stat().st_ino)
+    return _Stamp(refs_stamp(runs.root), tuple(inodes))
 
 
 def _announce_script(root: Path) -> None:
-    """Say once for each text of a project's script that it is run: the repository can be a stranger's."""
+    """Report that the project's script is run, once for each version of it.
+
+    The repository can be a stranger's, so its code should not run without notice.
+    """
     from ..mlflow.describe import SCRIPT, find_script
     from ..mlflow.settings import agree, has_agreed
 
@@ -182,8 +198,8 @@ def _announce_script(root: Path) -> None:
         print(f"runs `describe` of this repository's {SCRIPT}{once}", file=sys.stderr)
 
 
-def _mirror(arguments: argparse.Namespace) -> _Said:
-    """Mirror once, and return what came of it."""
+def _mirror(arguments: argparse.Namespace) -> _Outcome:
+    """Mirror once, and return the outcome."""
     from ..mlflow.mirror import MirrorOptions, mirror
     from ..mlflow.settings import read_settings
     from ..repository import shallow_history
@@ -204,11 +220,11 @@ def _mirror(arguments: argparse.Namespace) -> _Said:
     if reason:
         notes.append(reason)
     text = json_text(asdict(result)) if arguments.json else result.summary
-    return _Said(1 if result.failures else 0, text, tuple(notes))
+    return _Outcome(1 if result.failures else 0, text, tuple(notes))
 
 
 def _why_nothing(reader: "Reader") -> str:
-    """Return why there is no run; empty where that is plain from what was asked for."""
+    """Return a sentence that explains why there is no run to mirror."""
     from ..errors import NotFoundError
 
     try:

@@ -1,16 +1,22 @@
-"""Prove that a result can be rebuilt: every stage again, from a clean clone, in a fresh environment.
+"""Prove that a result can be rebuilt: run every stage again, from a clean clone, in a fresh environment.
 
     locatable reproduce [REV | EXPERIMENT | ARCHIVE.zip] [--stage NAME]
                         [--env lock|current] [--allow-build]
                         [--vary] [--rtol R] [--log] [--json]
 
-Each stage sees only what it declares, and the outputs of earlier stages as they were just
-rebuilt, so that nothing but the source data is taken on trust. What it writes is compared with
-`dvc.lock`; what differs is compared number by number. Exit 0: identical, or within the
-tolerance; 1: something differs, is of a frozen stage and so not rebuilt (`--stage` rebuilds
-one), or a stage needs what it does not declare; 2: could not be tried. Your checkout, cache and
-remote are only read. An archive, which `locatable archive` wrote, is checked first; it needs no
-project around.
+Each stage sees only the files that it declares, with the outputs of earlier stages as they were just rebuilt.
+So only the source data is taken on trust. The new outputs are compared with `dvc.lock`; files that differ are
+compared number by number.
+
+The exit code is one of these:
+
+    0  all outputs are identical, or within the tolerance
+    1  an output differs, a stage needs a file that it does not declare, or
+       a stage is frozen and was therefore not rebuilt (--stage rebuilds it)
+    2  the proof could not be tried
+
+Your checkout, cache and remote are only read. An archive of `locatable archive` is checked first; it can be
+proven outside of a project.
 """
 
 import argparse
@@ -25,55 +31,62 @@ from ..errors import CannotTryError, LocatableError, SettingsError, UsageError, 
 from ..model import json_text
 from ..output import Steps, add_json_option, progress_bar, visible
 from ..repository import find_project, read_settings
-from . import end_as_by_ctrl_c
+from . import treat_signals_as_ctrl_c
 
 if TYPE_CHECKING:
     from ..proof.reproduce import Report
 
-# In the table, so many characters of a hash are shown.
+# The table shows only the first characters of a hash.
 SHORT_HASH = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `locatable reproduce`."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "rev",
         nargs="?",
         default="HEAD",
-        help="a Git revision, an experiment's name or an archive (default: HEAD)",
+        help="a Git revision, the name of an experiment, or an archive (default: HEAD)",
     )
-    parser.add_argument("--stage", help="this stage alone, from recorded inputs")
-    parser.add_argument(
-        "--env", choices=["lock", "current"], default="lock", help="fresh from the lock, or this one"
+    add("--stage", help="rebuild only this stage, from its recorded inputs")
+    add(
+        "--env",
+        choices=["lock", "current"],
+        default="lock",
+        help="lock: a fresh environment from the lock (default); current: the environment of this command",
     )
-    parser.add_argument(
+    add(
         "--allow-build",
         action="store_true",
-        help="let packages of the lock run code, with the network, while they are installed",
+        help="allow packages of the lock to run code and use the network during their installation",
     )
-    parser.add_argument("--vary", action="store_true", help="each stage once more, under other conditions")
-    parser.add_argument(
-        "--rtol", type=float, help="relative tolerance for numbers (default: rtol of [tool.locatable], or 0)"
+    add("--vary", action="store_true", help="run each stage once more, under different conditions")
+    add(
+        "--rtol",
+        type=float,
+        help="relative tolerance for numbers (default: rtol of [tool.locatable] in pyproject.toml, or 0)",
     )
-    parser.add_argument("--log", action="store_true", help="show the last line that the running stage prints")
+    add("--log", action="store_true", help="show the last line printed by the running stage")
     add_json_option(parser)
 
 
 def works_anywhere(arguments: argparse.Namespace) -> bool:
-    """Return true for an archive: no project is needed around the current folder."""
+    """Return true for an archive, because then no project is needed."""
     return bool(arguments.rev.endswith(".zip"))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the report; the exit code is 1 where something differs."""
-    # A job that is ended, too, leaves no stage running and no folder behind.
-    end_as_by_ctrl_c()
+    """Print the report; return 0 if the revision is proven, 1 if something differs."""
+    # When a scheduler terminates the job, no stage may keep running and no folder may be left behind.
+    treat_signals_as_ctrl_c()
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
     try:
         with disk_full_errors(), Steps(arguments.log) as steps:
             report = _report(arguments, steps)
     except LocatableError as error:
-        error.exit_code = CannotTryError.exit_code  # 1 says that something differs
+        # An exit code of 1 would mean that an output differs.
+        error.exit_code = CannotTryError.exit_code
         raise
     if arguments.json:
         print(json_text(report.to_json(), indent=2))
@@ -83,18 +96,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace, steps: Steps) -> "Report":
-    """Prove a revision; that of an archive where it was checked and unpacked."""
+    """Prove a revision of this project or, after checking and unpacking it, the revision of an archive."""
     if not works_anywhere(arguments):
         return _prove(arguments, arguments.rev, steps)
     from ..archive.format import unpacked
 
-    with unpacked(Path(arguments.rev), checking) as archive, contextlib.chdir(archive.project):
+    with unpacked(Path(arguments.rev), show_checking) as archive, contextlib.chdir(archive.project):
         return _prove(arguments, archive.manifest.revision, steps, archive.wheels)
 
 
 @contextlib.contextmanager
-def checking(size: int) -> Iterator[Callable[[int], object]]:
-    """Show how many of so many bytes are checked."""
+def show_checking(size: int) -> Iterator[Callable[[int], object]]:
+    """Show a progress bar while an archive of this many bytes is checked."""
     print("checking the archive", file=sys.stderr, flush=True)
     plain = "checked {n_fmt} of {total_fmt} bytes"
     with progress_bar(plain, total=size, unit="B", unit_scale=True, leave=False) as bar:
@@ -118,26 +131,26 @@ def _prove(arguments: argparse.Namespace, rev: str, steps: Steps, wheels: Path |
     return reproduce(options, steps.begin)
 
 
-def choose_rtol(root: Path, asked: float | None) -> float:
-    """Return the tolerance that is asked for, else that of `[tool.locatable]` in pyproject.toml, else none.
+def choose_rtol(root: Path, option: float | None) -> float:
+    """Return the relative tolerance: that of `--rtol`, else that of pyproject.toml, else 0.
 
     Raises:
-        UsageError: the command line asks for something that is no tolerance.
-        SettingsError: pyproject.toml does.
+        UsageError: the value of `--rtol` is not a tolerance.
+        SettingsError: the value in `[tool.locatable]` of pyproject.toml is not a tolerance.
     """
     expected = "a relative difference is a number from 0 to below 1, such as 1e-9"
-    if asked is not None:
-        if not _is_tolerance(asked):
-            raise UsageError(f"--rtol {asked}: {expected}")
-        return asked
-    written = read_settings(root).get("rtol", 0.0)
-    if not _is_tolerance(written):
-        raise SettingsError(f"{root / 'pyproject.toml'}: rtol = {written!r} of [tool.locatable]: {expected}")
-    return float(written)
+    if option is not None:
+        if not _is_tolerance(option):
+            raise UsageError(f"--rtol {option}: {expected}")
+        return option
+    setting = read_settings(root).get("rtol", 0.0)
+    if not _is_tolerance(setting):
+        raise SettingsError(f"{root / 'pyproject.toml'}: rtol = {setting!r} of [tool.locatable]: {expected}")
+    return float(setting)
 
 
 def _is_tolerance(value: object) -> bool:
-    # One would accept any number for any other of its sign. A truth value is a number for Python alone.
+    # A tolerance of 1 would accept any two numbers of the same sign. In Python, True and False are numbers.
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
 
 
@@ -173,7 +186,7 @@ def _print_table(report: "Report") -> None:
         )
     console = Console(highlight=False, markup=False, color_system=None)
     if not console.is_terminal:
-        # Programs that read it want one line for each output, however long.
+        # A program that reads the table expects one line for each output, however long it is.
         console.width = 10_000
     with console.capture() as captured:
         console.print(table)

@@ -1,13 +1,14 @@
-"""Search for better params: Optuna proposes, and every trial becomes a DVC experiment, `<study>-<number>`.
+"""Search for better params: Optuna proposes them, and each trial becomes the experiment `<study>-<number>`.
 
     locatable search [--study NAME] [--trials N] [--workers N] [--timeout S]
                      [--storage URL] [--ray ADDRESS] [--allow-stale] [--mirror]
                      [--json]
 
-What to search is in search.yaml. Ctrl-C finishes the running trials, a second one stops them; the same
-command continues the study. Workers run the trials in clones of their own: the checkout is left alone.
-With --ray they run on the nodes of a cluster, and the Git and DVC remotes carry everything to and fro.
-What Git knows counts: the Optuna study can be deleted, and is made again from the experiments.
+The file search.yaml says what to search. Workers run the trials in separate clones, so your checkout is not
+touched. With --ray, workers run on the nodes of a cluster, and the Git and DVC remotes transfer all files.
+
+Ctrl-C lets the running trials finish; a second Ctrl-C stops them. The same command then continues the study.
+Git is the source of truth: if the Optuna study is deleted, the next search rebuilds it from the experiments.
 """
 
 import argparse
@@ -35,31 +36,34 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `locatable search`."""
-    parser.add_argument("--study", metavar="NAME", help="instead of the one in search.yaml")
-    parser.add_argument(
-        "--trials", type=int, metavar="N", help="finished trials to have in the end, earlier ones included"
+    add = parser.add_argument
+    add("--study", metavar="NAME", help="the study (default: the name in search.yaml)")
+    add(
+        "--trials",
+        type=int,
+        metavar="N",
+        help="stop when the study has N finished trials, including earlier ones (default: see search.yaml)",
     )
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="trials to run at a time (1; with --ray as many as it can)"
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="run N trials at a time (default: 1; with --ray, as many as the cluster can run)",
     )
-    parser.add_argument(
-        "--timeout", type=float, default=float("inf"), metavar="S", help="begin none after S seconds"
-    )
-    parser.add_argument("--storage", metavar="URL", help="any that Optuna takes (sqlite:///optuna.db)")
-    parser.add_argument(
-        "--ray", metavar="ADDRESS", help="a cluster to run them on: auto, local, HOST:PORT or ray://HOST:PORT"
-    )
-    parser.add_argument(
+    add("--timeout", type=float, default=float("inf"), metavar="S", help="start no trial after S seconds")
+    add("--storage", metavar="URL", help="any Optuna storage (default: sqlite:///optuna.db)")
+    add("--ray", metavar="ADDRESS", help="run on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT")
+    add(
         "--allow-stale",
         action="store_true",
-        help="begin from a commit whose results are not of its files: each trial runs those stages again",
+        help="start from a commit whose results do not belong to its files; each trial reruns those stages",
     )
-    parser.add_argument("--mirror", action="store_true", help="mirror the experiments into MLflow afterwards")
+    add("--mirror", action="store_true", help="mirror the experiments to MLflow afterwards")
     add_json_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Search; the exit code is 130 if someone stopped it."""
+    """Search; return 130 if the search was interrupted, else the exit code of `--mirror`."""
     if not arguments.json:
         return _run(arguments)
     output = sys.stdout
@@ -68,10 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, json_output: TextIO | None = None) -> int:
-    """Search, and write the result as JSON, too, if it is said where."""
+    """Search, and also write the result as JSON if a stream for it is given."""
     for value in (arguments.trials, arguments.workers, arguments.timeout):
         if value is not None and value <= 0:
-            raise UsageError("--trials, --workers and --timeout are to be positive")
+            raise UsageError("--trials, --workers and --timeout must be positive")
 
     from optuna.exceptions import StorageInternalError
 
@@ -89,20 +93,24 @@ def _run(arguments: argparse.Namespace, json_output: TextIO | None = None) -> in
         allow_stale=arguments.allow_stale,
     )
     try:
-        with _only_search_of(settings.study, root):
-            was_stopped = _search(root, settings, options, json_output)
+        with _locked(settings.study, root):
+            was_interrupted = _search(root, settings, options, json_output)
     except StorageInternalError as error:
-        said = joined_lines(error)
-        raise ProjectError(f"the storage failed: {said}; run the same command to continue") from None
+        reason = joined_lines(error)
+        raise ProjectError(f"the storage failed: {reason}; run the same command to continue") from None
     except KeyboardInterrupt:
-        was_stopped = True
+        was_interrupted = True
     mirror_code = _mirror(sys.stderr if json_output else None) if arguments.mirror else 0
-    return INTERRUPTED if was_stopped else mirror_code
+    return INTERRUPTED if was_interrupted else mirror_code
 
 
 @contextmanager
-def _only_search_of(study: str, root: Path) -> Iterator[None]:
-    """Hold the lock of a study; raises ProjectError where another search has it."""
+def _locked(study: str, root: Path) -> Iterator[None]:
+    """Hold the lock of a study.
+
+    Raises:
+        ProjectError: another search holds it.
+    """
     from filelock import FileLock, Timeout
 
     from ..search.local_backend import study_folder
@@ -120,10 +128,10 @@ def _only_search_of(study: str, root: Path) -> Iterator[None]:
 def _search(
     root: Path, settings: "SearchSettings", options: "SearchOptions", json_output: TextIO | None
 ) -> bool:
-    """Continue a study until it has enough finished trials, and report what it found.
+    """Continue a study until it has enough finished trials, then print a report.
 
     Returns:
-        Whether someone asked it to stop.
+        True if the user or a signal interrupted the search.
     """
     from ..search import summary
     from ..search.run import Search, plan_search
@@ -164,14 +172,14 @@ def _silence_optuna() -> None:
 
 
 def make_folder(folder: Path) -> Path:
-    """Create the folder of a search's report; Git ignores it, since all in it can be created again."""
+    """Create the folder of a search's report, which Git ignores because it can always be created again."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder.parent / ".gitignore").write_text("*\n")
     return folder
 
 
 def write_failure(folder: Path, experiment: str, failed: "Failed") -> Path:
-    """Keep the last output of a failed trial in the folder of the search's report; return the file."""
+    """Write the last output of a failed trial to a file in the folder of the report; return its path."""
     place = make_folder(folder) / "failed"
     place.mkdir(exist_ok=True)
     path = place / f"{experiment}.txt"
@@ -181,9 +189,13 @@ def write_failure(folder: Path, experiment: str, failed: "Failed") -> Path:
 
 
 class Terminal:
-    """Shows the progress of a search as a bar, with other lines above it, on the standard error.
+    """Shows the progress of a search as a bar on the standard error, with messages above it.
 
-    It is a context manager. The output of failed trials is kept in `folder`, that of the report.
+    It is a context manager, which closes the bar.
+
+    Args:
+        folder: the folder of the report, for the output of failed trials.
+        trials: the number of finished trials at which the search ends.
     """
 
     def __init__(self, folder: Path, trials: int) -> None:
@@ -199,33 +211,32 @@ class Terminal:
             self._bar.close()
 
     def progress(self, finished: int, best: float | None) -> None:
-        """Move the bar."""
+        """Update the bar with the number of finished trials and the best value."""
         if self._bar is None:
-            # Earlier trials do not count for the speed.
-            done = min(finished, self._trials)
+            # Trials of earlier searches are the initial value, so that they do not distort the speed shown.
+            initial = min(finished, self._trials)
             plain = "{n_fmt} of {total_fmt} trials{postfix}"
-            self._bar = progress_bar(plain, total=self._trials, initial=done, unit="trial")
+            self._bar = progress_bar(plain, total=self._trials, initial=initial, unit="trial")
         if best is not None:
             self._bar.set_postfix_str(f"best {best:.6g}", refresh=False)
         self._bar.update(finished - self._bar.n)
 
     def trial_failed(self, experiment: str, failed: "Failed") -> None:
-        """Keep the last output of a failed trial, and show the line that says most."""
-        path = write_failure(self._folder, experiment, failed)
-        place = os.path.relpath(path)
+        """Write the last output of a failed trial to a file, and show the line that best explains why."""
+        path = os.path.relpath(write_failure(self._folder, experiment, failed))
         remark = f"; {failed.remark}" if failed.remark else ""
-        self.notice(f"{experiment} failed: {_most_telling_line(failed)}{remark} (more in {place})")
+        self.notice(f"{experiment} failed: {_cause(failed)}{remark} (more in {path})")
 
     def notice(self, text: str) -> None:
-        """Show a line."""
+        """Show a line above the bar."""
         from tqdm import tqdm
 
         tqdm.write(text, file=sys.stderr)
 
 
-def _most_telling_line(failed: "Failed") -> str:
-    """Return the line that says most about why a trial failed."""
-    # A stage that failed has said more about it than DVC does; if it ran, and said anything.
+def _cause(failed: "Failed") -> str:
+    """Return the line that best explains why a trial failed."""
+    # If a stage failed, its own last line says more than DVC's error. The log is empty if no stage ran.
     last_line = failed.log.strip().rpartition("\n")[2]
     if failed.error.startswith("failed to reproduce") and last_line:
         return last_line
@@ -233,16 +244,16 @@ def _most_telling_line(failed: "Failed") -> str:
 
 
 def _stop_on_signals(pool: "Pool", terminal: Terminal) -> None:
-    """Have Ctrl-C finish the running trials; a second one, or any other signal to end, stops them."""
+    """Let the running trials finish on Ctrl-C; stop them on a second Ctrl-C, or on SIGTERM or SIGHUP."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         pool.interrupt(at_once=number != signal.SIGINT)
         if pool.interrupts == 1:
-            terminal.notice("Finishing the trials that run; Ctrl-C once more stops them")
+            terminal.notice("Finishing the running trials; press Ctrl-C again to stop them")
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        # `nohup` asks for one of them to be ignored.
+        # `nohup` has SIGHUP ignored; leave it that way.
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
 
@@ -268,7 +279,7 @@ def _print_report(search: "Search", folder: Path) -> None:
         with Reader(plan.root) as reader:
             name = partial(name_in_dvc, reader)
             print(summary.recommend(study, reader.experiments(), plan.baseline, name))
-        # Said before the trials ran, too; between the two can be days.
+        # The remarks were printed before the trials ran too, but that may have been days ago.
         _print_remarks(plan)
     if search.pool.interrupts:
         print("Stopped; run the same command to continue")

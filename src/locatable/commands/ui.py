@@ -1,6 +1,7 @@
-"""Open MLflow in a browser, on the store that holds this project's runs.
+"""Serve MLflow's web pages for the runs of this project.
 
-A server's address is only printed; for a database, `mlflow ui` runs until Ctrl-C.
+If the runs are in a database, `mlflow ui` serves them on this machine until Ctrl-C. If they are on an MLflow
+server, only its address is printed.
 """
 
 import argparse
@@ -14,19 +15,19 @@ from pathlib import Path
 
 from ..errors import StoreError, UsageError
 from ..output import Steps
-from . import end_as_by_ctrl_c
+from . import treat_signals_as_ctrl_c
 
-# Seconds that the server has to end by itself.
+# Seconds to wait for the server to end by itself before it is killed.
 PATIENCE = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `locatable ui`."""
-    parser.add_argument("--port", type=int, default=5000, help="of the page on this machine (5000)")
+    parser.add_argument("--port", type=int, default=5000, help="serve on this port (default: 5000)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Say where the runs are; serve them, unless a server does."""
+    """Print where the runs are, and serve them if they are in a database."""
     from ..git import main_checkout
     from ..mlflow.settings import is_server, read_uri
     from ..output import redact_urls
@@ -43,16 +44,16 @@ def run(arguments: argparse.Namespace) -> int:
         steps.begin("opening MLflow's store")
         _require_store(uri)
     page = f"http://127.0.0.1:{arguments.port}/#/experiments?workflowType=machine_learning"
-    print(f"The runs will be on {page} in a few seconds; Ctrl-C ends this", flush=True)
+    print(f"The runs will be on {page} in a few seconds; press Ctrl-C to stop", flush=True)
     return _serve(uri, arguments.port, main_checkout(root))
 
 
 def _require_store(uri: str) -> None:
-    """Create the database where there is none yet, and see that MLflow can use it.
+    """Create the database if it does not exist, and check that MLflow can use it.
 
     Raises:
         ModuleNotFoundError: MLflow is not installed.
-        StoreError: there is no such folder, or another version of MLflow made the database.
+        StoreError: the folder of the database does not exist, or its schema is of another MLflow version.
     """
     if find_spec("mlflow") is None:
         raise ModuleNotFoundError("No module named 'mlflow'", name="mlflow")
@@ -68,29 +69,29 @@ def _require_store(uri: str) -> None:
 
 
 def _require_port(port: int) -> None:
-    """Refuse a port that MLflow cannot serve on: it would only log that, and end as if nothing were wrong.
+    """Refuse a port that MLflow cannot serve on. MLflow itself would only log the error and exit with 0.
 
     Raises:
-        UsageError: something else uses the port, or it cannot be used.
+        UsageError: the port is in use, or this user cannot use it.
     """
     with socket.socket() as probe:
-        # As the server does: the connections of an earlier one do not matter.
+        # The server sets this option too: old connections of an earlier server do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"--port: {port} cannot be used: {reason}; give it another one") from None
+            raise UsageError(f"--port: {port} cannot be used: {reason}; choose a different port") from None
 
 
 def _serve(uri: str, port: int, folder: Path) -> int:
-    """Run `mlflow ui` until it is stopped; return its exit code, 0 if it was stopped."""
-    # One process is enough for one person, and is there, and gone, sooner than the usual four.
+    """Run `mlflow ui` until Ctrl-C; return 0 then, or the exit code of `mlflow ui` if it ends by itself."""
+    # One worker is enough for one user, and starts and stops faster than the default of four.
     options = ("--backend-store-uri", uri, "--port", str(port), "--workers", "1")
     settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    end_as_by_ctrl_c()
+    treat_signals_as_ctrl_c()
     command = (sys.executable, "-m", "mlflow", "ui", *options)
-    # Ctrl-C does not reach a session of its own: the server would print a traceback.
+    # In a new session the server does not receive Ctrl-C itself, on which it would print a traceback.
     with subprocess.Popen(
         command, cwd=folder, env={**os.environ, **settings}, start_new_session=True
     ) as server:
@@ -101,5 +102,5 @@ def _serve(uri: str, port: int, folder: Path) -> int:
         try:
             server.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)  # with what it started
+            os.killpg(server.pid, signal.SIGKILL)  # The group includes the processes that the server started.
         return 0

@@ -1,4 +1,5 @@
-"""Why two results differ.
+"""Explains why two results differ.
 
-`changes` compares coordinates and values, `compare` finds what came first, and `render` shows both.
+`changes` compares their coordinates and values, `compare` finds the first cause, and `render` shows the
+comparison.
 """

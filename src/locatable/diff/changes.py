@@ -1,4 +1,4 @@
-"""What differs between two results: coordinate by coordinate, file by file, value by value."""
+"""Compares two results coordinate by coordinate, file by file and value by value."""
 
 import csv
 import posixpath
@@ -24,25 +24,25 @@ from ..results.staleness import Difference, Kind, differences, summary
 from ..results.values import difference, metrics_of
 
 RECORD = "environment.json"
-# Of a package that is not among those with another version.
+# The value for packages that did not drift from the lock.
 AS_LOCKED = {"installed": "as locked"}
-# A larger table is not read to count its rows: that would take seconds.
+# The largest table, in bytes, whose rows are counted; a larger one would take seconds.
 LARGEST_TABLE = 200_000_000
-# Characters of an md5; Git's ids have 40.
+# Characters of an md5, DVC's kind of hash. Git's object ids have 40.
 MD5_LENGTH = 32
 
 
 @dataclass(frozen=True)
 class Change:
-    """Something in which two results differ.
+    """A difference between two results.
 
     Attributes:
-        coordinate: the one that it belongs to.
-        name: of a file, a param, a package, a setting or a stage.
-        a: its hash, value, version or command in the first result; None where that has none.
-        b: the same in the second result.
-        detail: what has changed in a file, in words; empty where that is not known.
-        source: the file that says so, as stages name it.
+        coordinate: the coordinate that differs.
+        name: the name of a file, a param, a package, a setting or a stage.
+        a: the hash, value, version or command in the first result; None if the first result lacks it.
+        b: the hash, value, version or command in the second result; None if the second result lacks it.
+        detail: the change in words, such as a number of lines; empty if nothing more is known.
+        source: the path of the file that shows the difference, as stages name it.
     """
 
     coordinate: str
@@ -55,14 +55,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Value:
-    """A metric in which two results differ.
+    """A metric that differs between two results.
 
     Attributes:
-        key: as DVC writes it, `file:dotted.key`.
-        a: in the first result, None where it has none.
-        b: in the second one.
-        difference: from the first to the second number, None where one of them is none.
-        better: `a` or `b` where the project says in which direction it is better, else empty.
+        key: the key as DVC writes it, `file:dotted.key`.
+        a: the value in the first result; None if the first result lacks the metric.
+        b: the value in the second result; None if the second result lacks the metric.
+        difference: the second number minus the first; None if one of the values is not a number.
+        better: `a` or `b`, if the project says whether the metric is maximized or minimized; otherwise empty.
     """
 
     key: str
@@ -77,52 +77,53 @@ class Side:
     """One of the two results.
 
     Attributes:
-        result: as `locate` found it.
-        asked: what was asked for.
-        target: what `locatable reproduce` takes for it in the current folder; empty where it takes nothing.
-        unread: gets a line for each file of it that cannot be read.
+        result: the result, as `locate` found it.
+        requested: the name by which the user asked for the result.
+        reproduce_target: the argument with which `locatable reproduce`, in the current folder, rebuilds the
+            result; empty if there is none.
+        unread: collects a line for each file of the result that cannot be read.
     """
 
     result: Result
-    asked: str = "checked out"
-    target: str = ""
+    requested: str = "checked out"
+    reproduce_target: str = ""
     unread: list[str] = field(default_factory=list)
 
     @property
     def snapshot(self) -> Snapshot:
-        """What Git knows of it."""
+        """The snapshot of the result's revision."""
         return self.result.snapshot
 
     @property
     def coordinates(self) -> Coordinates:
-        """Where it comes from."""
+        """The five coordinates of the result."""
         return self.result.coordinates
 
     @cached_property
     def values(self) -> dict[str, Any]:
-        """Its metrics by key."""
+        """The metrics of the result by key."""
         return {metric.key: metric.value for metric in metrics_of(self.snapshot, self.unread)}
 
     @cached_property
     def processor(self) -> Processor | None:
-        """What it was computed on, None where nobody noted it."""
+        """The processor on which the result was computed; None if it was not noted."""
         if self.result.uncommitted:
             return None
         return read_processor(self.snapshot.reader.root, self.result.rev)
 
     @cached_property
     def differences(self) -> list[Difference]:
-        """The differences between its files and what made its results."""
+        """The differences between the files of the revision and those that made its results."""
         return differences(self.snapshot)
 
     @property
     def stale(self) -> str:
-        """The same in one line; empty if its results are those of its files."""
+        """The same differences in one line; empty if there are none."""
         return summary(self.differences)
 
     @cached_property
     def edited_outputs(self) -> dict[str, str]:
-        """The stage by path of each output that was changed after the stage wrote it."""
+        """The address of the stage for each output that was edited after the stage wrote it, by path."""
         edited = {}
         for changed in self.differences:
             if changed.kind is Kind.OUTPUT and changed.recorded:
@@ -130,7 +131,7 @@ class Side:
         return edited
 
     def present_hash(self, path: str) -> str | None:
-        """Return the hash of an output as it is now; None if it is unknown."""
+        """Return the hash of an output's current content; None if it is unknown."""
         for changed in self.differences:
             if changed.kind is Kind.OUTPUT and changed.name == path:
                 present: str | None = changed.present
@@ -138,14 +139,25 @@ class Side:
         return recorded_hash(self.snapshot.tracked.get(path))
 
     def entry(self, path: str) -> Entry:
-        """Return what is recorded of a file or folder that a stage read, or that DVC tracks."""
+        """Return the entry that DVC recorded for a file or folder; empty if there is none.
+
+        The entry of a stage that read the file comes before that of the file's own `.dvc` file or output.
+        """
         for record in self.snapshot.records.values():
             if path in record.deps:
                 return record.deps[path]
         return self.snapshot.tracked.get(path, {})
 
     def contents(self, path: str, recorded: str | None) -> dict[str, bytes]:
-        """Return content by path of a file, or a folder's files; nothing where it is not what is recorded."""
+        """Return the contents of a file, or of all files of a folder, by path.
+
+        Args:
+            path: the path of the file or folder.
+            recorded: the hash that the result records for it, None if there is none.
+
+        Returns:
+            Nothing if the content cannot be found, or if it has changed since it was recorded.
+        """
         if recorded is None:
             return {}
         files = self.snapshot.kept_files(path)
@@ -156,12 +168,12 @@ class Side:
         return files
 
     def content(self, path: str, recorded: str | None) -> bytes:
-        """Return content of a file; empty where it is not what is recorded."""
+        """Return the content of a file; empty in the cases in which `contents` returns nothing."""
         return self.contents(path, recorded).get(path, b"")
 
 
 def coordinate_changes(a: Side, b: Side) -> dict[str, list[Change]]:
-    """Return in what two results differ, by the name of each coordinate."""
+    """Return the changes between two results, grouped by coordinate name."""
     commands = []
     for address in dict.fromkeys([*a.snapshot.records, *b.snapshot.records]):
         change = command_change(address, address, a.snapshot, b.snapshot)
@@ -177,14 +189,14 @@ def coordinate_changes(a: Side, b: Side) -> dict[str, list[Change]]:
 
 
 def param_changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Change]:
-    """Return the params in which two results differ."""
+    """Return the params that differ between two results."""
     found = []
     for key in dict.fromkeys([*a, *b]):
         old, new = a.get(key), b.get(key)
         if not same_value(old, new):
             found.append(Change("params", key, old, new))
         elif key not in a:
-            # To DVC, a param without a value is another thing than no param.
+            # Both values are None, but to DVC a param without a value is not the same as no param.
             found.append(Change("params", key, detail="only in B"))
         elif key not in b:
             found.append(Change("params", key, detail="only in A"))
@@ -192,6 +204,7 @@ def param_changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Change]:
 
 
 def _data(a: Side, b: Side) -> list[Change]:
+    """Return the changes of source data, with numbers of files, or rows and bytes, if they are known."""
     found = []
     hashes = changed_values(a.coordinates.data.content, b.coordinates.data.content)
     for path, (old, new) in hashes.items():
@@ -203,10 +216,10 @@ def _data(a: Side, b: Side) -> list[Change]:
 
 
 def _count_files(a: Side, b: Side, path: str) -> str:
-    """Return how many files of a folder changed, as `dvc diff` counts them; empty where that is not known."""
+    """Return the numbers of changed files in a folder, as `dvc diff` counts them; empty if unknown."""
     before = a.snapshot.reader.folder_files(path, a.entry(path))
     after = b.snapshot.reader.folder_files(path, b.entry(path))
-    if path in before or path in after:  # files, or folders that nothing lists here
+    if path in before or path in after:  # a file, or a folder whose list of files is not on this machine
         return ""
     deleted: Counter[str] = Counter()
     added: Counter[str] = Counter()
@@ -219,7 +232,7 @@ def _count_files(a: Side, b: Side, path: str) -> str:
     for file, md5 in after.items():
         if file not in before:
             added[md5] += 1
-    # DVC knows a file that moved by its hash.
+    # DVC recognizes a renamed file by its hash.
     renamed = (deleted & added).total()
     counts = {
         "added": added.total() - renamed,
@@ -227,14 +240,14 @@ def _count_files(a: Side, b: Side, path: str) -> str:
         "modified": modified,
         "renamed": renamed,
     }
-    parts = [f"{count} {what}" for what, count in counts.items() if count]
+    parts = [f"{count} {change}" for change, count in counts.items() if count]
     return f"{', '.join(parts)} of {len(after)} files" if parts else ""
 
 
 def _compare_sizes(a: Side, b: Side, path: str) -> str:
-    """Return rows and bytes of a file in both results; empty where they are not known."""
-    old = _measure(a, path)
-    new = _measure(b, path)
+    """Return the numbers of rows and bytes of a file in both results; empty if they are not known."""
+    old = _read_sizes(a, path)
+    new = _read_sizes(b, path)
     parts = []
     for unit in ("rows", "bytes"):
         before, after = old.get(unit), new.get(unit)
@@ -247,8 +260,8 @@ def _compare_sizes(a: Side, b: Side, path: str) -> str:
     return ", ".join(parts)
 
 
-def _measure(side: Side, path: str) -> dict[str, int | None]:
-    """Return rows and bytes of a file, as far as they are known."""
+def _read_sizes(side: Side, path: str) -> dict[str, int | None]:
+    """Return the numbers of rows and bytes of a file; a number that is not known is left out or None."""
     entry = side.entry(path)
     md5 = str(entry.get("md5", ""))
     cached = side.snapshot.reader.cached_file(md5)
@@ -260,7 +273,7 @@ def _measure(side: Side, path: str) -> dict[str, int | None]:
 
 
 def count_rows(path: str, file: Path) -> int | None:
-    """Return how many rows a table has, its first line aside; None where a file is none that can be read."""
+    """Return the number of rows of a table without its header; None if the file cannot be read as a table."""
     ending = posixpath.splitext(path)[1].lower()
     try:
         if ending in (".csv", ".tsv"):
@@ -277,9 +290,9 @@ def count_rows(path: str, file: Path) -> int | None:
 
 
 def _changed_files(coordinate: str, a: Side, b: Side) -> list[Change]:
-    """Return the files and folders of code, or of the environment, that differ.
+    """Return the files and folders of the code or the environment that differ.
 
-    Those of which one result has lost what was read have that for a detail.
+    If a result no longer has the content that its stages read, the detail of the change says so.
     """
     found = []
     old_hashes = getattr(a.coordinates, coordinate).content["files"]
@@ -287,7 +300,7 @@ def _changed_files(coordinate: str, a: Side, b: Side) -> list[Change]:
     for path, (old, new) in changed_values(old_hashes, new_hashes).items():
         before = a.contents(path, old)
         after = b.contents(path, new)
-        # One revision may declare what in the other Git alone knows: then their hashes are of two kinds.
+        # Equal files can have different hashes: DVC's if a stage declares the file, otherwise Git's.
         if before and before == after:
             continue
         detail = ""
@@ -300,7 +313,10 @@ def _changed_files(coordinate: str, a: Side, b: Side) -> list[Change]:
 
 
 def _contents(changes: Iterable[Change], a: Side, b: Side) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Return content by path before and after, but of files of which one result has lost its own."""
+    """Return the contents of changed files by path, before and after; files with a detail are left out.
+
+    Such a file has lost the content that was read in one of the results; see `_changed_files`.
+    """
     before: dict[str, bytes] = {}
     after: dict[str, bytes] = {}
     for change in changes:
@@ -311,29 +327,32 @@ def _contents(changes: Iterable[Change], a: Side, b: Side) -> tuple[dict[str, by
 
 
 def patch(a: Side, b: Side) -> str:
-    """Return the changes of code as Git shows them, as far as both versions are known."""
+    """Return the changes of code as `git diff` shows them; files whose content is lost are left out."""
     before, after = _contents(_changed_files("code", a, b), a, b)
     return diff_contents(before, after)
 
 
 def _code(a: Side, b: Side) -> list[Change]:
+    """Return the changes of code with numbers of lines; a changed folder is replaced by its changed files."""
     changes = _changed_files("code", a, b)
     before, after = _contents(changes, a, b)
     lines = count_lines(before, after)
-    # A stage may read a file, and another one the folder around it: the file is told, and once.
+    # One stage may read a file, and another stage the folder that contains it. The file is reported once, as
+    # itself: so changes of files come before changes of folders.
     changes.sort(key=lambda change: change.source not in lines)
     found: dict[str, Change] = {}
     for change in changes:
-        inside = [file for file in lines if is_in(file, change.source)]
-        if change.detail or not inside:
+        changed_files = [file for file in lines if is_in(file, change.source)]
+        if change.detail or not changed_files:
             found[change.name] = change
             continue
-        for file in inside:
+        for file in changed_files:
             found.setdefault(file, replace(change, name=file, detail=lines[file]))
     return list(found.values())
 
 
 def _environment(a: Side, b: Side) -> list[Change]:
+    """Return the changes of the environment: packages and settings if they can be read, otherwise files."""
     found: list[Change] = []
     records = []
     for change in _changed_files("environment", a, b):
@@ -341,23 +360,23 @@ def _environment(a: Side, b: Side) -> list[Change]:
         if posixpath.basename(path) == RECORD:
             records.append(change)
             continue
-        # Of a file that has lost what was read, no content is known.
         versions: list[Change] = []
-        if not change.detail:
+        if not change.detail:  # with a detail, the content that was read is lost
             old = locked_versions(path, a.content(path, change.a))
             new = locked_versions(path, b.content(path, change.b))
-            versions = _settings(path, old, new)
+            versions = _changed_settings(path, old, new)
         found += versions or [change]
     for change in records:
         found += _changes_of_record(change, a, b)
-        # The record names the lock, too, which has been told.
+        # The record contains the hash of the lock, so it also differs if only the lock does. That was
+        # reported.
         if not found:
             found.append(change)
     return found
 
 
-def _settings(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """Return what two versions of a file of the environment say otherwise."""
+def _changed_settings(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """Return the settings that differ between two versions of a file of the environment."""
     found = []
     for name, (before, after) in changed_values(old, new).items():
         found.append(Change("environment", name, before, after, source=path))
@@ -365,13 +384,13 @@ def _settings(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list
 
 
 def _changes_of_record(change: Change, a: Side, b: Side) -> list[Change]:
-    """Return what two environment.json say otherwise: Python, packages not as locked, settings."""
+    """Return the differences between two environment.json: Python, installed packages and variables."""
     path = change.source
     old = read_record(a.content(path, change.a))
     new = read_record(b.content(path, change.b))
     if change.detail or not old or not new:
         return []
-    found = _settings(path, {"Python": old["python"]}, {"Python": new["python"]})
+    found = _changed_settings(path, {"Python": old["python"]}, {"Python": new["python"]})
     old_drift = old.get("drift") or {}
     new_drift = new.get("drift") or {}
     for name in dict.fromkeys([*old_drift, *new_drift]):
@@ -381,17 +400,17 @@ def _changes_of_record(change: Change, a: Side, b: Side) -> list[Change]:
             found.append(Change("environment", name, was, now, "installed", path))
     old_variables = old.get("variables") or {}
     new_variables = new.get("variables") or {}
-    return found + _settings(path, old_variables, new_variables)
+    return found + _changed_settings(path, old_variables, new_variables)
 
 
 def command_change(old_address: str, address: str, a: Snapshot, b: Snapshot) -> Change | None:
-    """Return how the command of a stage differs, None where it is the same; one side can lack the stage.
+    """Return the change of a stage's command; None if it is the same. One of the results may lack the stage.
 
     Args:
-        old_address: of the stage in the first result.
-        address: of the stage in the second one, which is what the change is called.
-        a: the first result.
-        b: the second one.
+        old_address: the address of the stage in the first result.
+        address: the address of the stage in the second result, which is also the name of the change.
+        a: the snapshot of the first result.
+        b: the snapshot of the second result.
     """
     old_record = a.records.get(old_address)
     new_record = b.records.get(address)
@@ -408,13 +427,13 @@ def command_change(old_address: str, address: str, a: Snapshot, b: Snapshot) -> 
 
 
 def value_changes(a: Side, b: Side) -> list[Value]:
-    """Return the metrics in which two results differ."""
+    """Return the metrics that differ between two results."""
     old_directions = _directions(a.snapshot)
     new_directions = _directions(b.snapshot)
     found = []
     for key, (old, new) in changed_values(a.values, b.values).items():
         direction = new_directions.get(key, "")
-        if old_directions.get(key, direction) != direction:  # the two do not agree on what is better
+        if old_directions.get(key, direction) != direction:  # the results disagree about what is better
             direction = ""
         gain = difference(old, new)
         better = ""
@@ -426,7 +445,7 @@ def value_changes(a: Side, b: Side) -> list[Value]:
 
 
 def _directions(snapshot: Snapshot) -> dict[str, str]:
-    """Return in which direction a metric is better, by key, as search.yaml says."""
+    """Return `maximize` or `minimize` for each metric of search.yaml by key; empty if it cannot be read."""
     content = snapshot.read("search.yaml")
     try:
         settings = parsing.parse("search.yaml", content or b"{}")

@@ -1,4 +1,4 @@
-"""Compares two results, and finds the first cause: the earliest stage that ran otherwise."""
+"""Compares two results and finds the first cause: the earliest stage that differs for a reason of its own."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -21,12 +21,13 @@ from .changes import (
 
 @dataclass(frozen=True)
 class Follower:
-    """A stage that read what a cause changed.
+    """A stage that depends on a cause.
 
     Attributes:
-        stage: its address.
-        depth: stages between it and the cause, and one.
-        outputs: paths of its outputs that differ.
+        stage: the address of the stage.
+        depth: the number of steps from the cause to this stage; 1 for a stage that reads an output of the
+            cause, or a changed file or param that the cause reads, too.
+        outputs: the paths of the stage's outputs that differ.
     """
 
     stage: str
@@ -36,15 +37,17 @@ class Follower:
 
 @dataclass(frozen=True)
 class Cause:
-    """A stage whose own inputs, or outputs, differ.
+    """A stage that differs for a reason of its own: not only because it reads an output that differs.
 
     Attributes:
-        stage: its address.
-        changes: those of its inputs that no other stage wrote; none where its outputs differ nevertheless.
-        outputs: paths of its outputs that differ.
-        is_declared: whether the stage names what changed.
-        follows: the stages that its outputs lead to and whose inputs differ, too, in their order.
-        remark: why its outputs can differ without any change, where that is known.
+        stage: the address of the stage.
+        changes: the changes of inputs that no other stage wrote; empty if the outputs differ with equal
+            inputs.
+        outputs: the paths of the stage's outputs that differ.
+        is_declared: true if the stage declares the changed files and params as dependencies or outputs.
+        follows: the stages that depend on this one and whose inputs differ, too, in the order of the
+            pipeline.
+        remark: the reason why the outputs can differ with equal inputs; empty if none is known.
     """
 
     stage: str
@@ -57,19 +60,19 @@ class Cause:
 
 @dataclass(frozen=True)
 class Comparison:
-    """In what two results differ, and why.
+    """The differences between two results, and their causes.
 
     Attributes:
         a: the first result.
-        b: the second one.
-        changes: by the name of each coordinate.
-        values: metrics that differ.
-        equal_values: how many do not.
-        outputs: stage by path of each output that differs.
-        equal_outputs: how many do not.
-        causes: those that changed an output, the first one first.
-        idle: those without such an effect.
-        notes: lines about what else is to know.
+        b: the second result.
+        changes: the changes, grouped by coordinate name.
+        values: the metrics that differ.
+        equal_values: the number of metrics that are equal.
+        outputs: the address of the stage for each output that differs, by the path of the output.
+        equal_outputs: the number of outputs that are equal.
+        causes: the causes that changed an output, the first cause first.
+        without_effect: the stages whose inputs differ and whose outputs do not.
+        notes: remarks about the comparison, one line each.
     """
 
     a: Side
@@ -80,29 +83,30 @@ class Comparison:
     outputs: dict[str, str]
     equal_outputs: int
     causes: list[Cause]
-    idle: list[Cause] = field(default_factory=list)
+    without_effect: list[Cause] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def differs(self) -> bool:
-        """Whether anything does."""
+        """True if a coordinate, a metric or an output differs."""
         return bool(self.values or self.outputs or any(self.changes.values()))
 
 
 @dataclass
 class _StagePair:
-    """A stage of both results; of a stage that one of them lacks, nothing is recorded there.
+    """A stage of both results. If one of them lacks the stage, its record there is empty.
 
     Attributes:
-        address: of the stage; where it has another one in each result, that in the second.
-        old: what the first result records.
-        new: what the second one records.
-        declared: what dvc.yaml says in each result that has the stage.
-        needs: addresses of the stages whose outputs it reads, in either result.
-        command: how its command differs, None where it does not.
-        outputs: paths of its outputs that differ.
-        writers: by path of each input that differs, the stage that wrote it otherwise; empty where none did.
-        changes: of its own inputs: those that no other stage wrote, its params, and its command.
+        address: the address of the stage; if it was renamed, its address in the second result.
+        old: the record in the first result.
+        new: the record in the second result.
+        declared: the declarations in dvc.yaml, one for each result that has the stage.
+        needs: the addresses of the stages whose outputs it reads, in either result.
+        command: the change of its command; None if the command is the same.
+        outputs: the paths of its outputs that differ.
+        writers: for each input that differs, by path, the earlier stage whose output changed; empty if
+            none did.
+        changes: the changes that no earlier stage explains: of inputs, of params and of the command.
     """
 
     address: str
@@ -120,7 +124,7 @@ def compare(a: Side, b: Side) -> Comparison:
     """Compare two results.
 
     Raises:
-        UnreadableError: a file of DVC's in one of them is broken.
+        UnreadableError: one of DVC's files in a result is broken.
     """
     changes = coordinate_changes(a, b)
     values = value_changes(a, b)
@@ -133,11 +137,11 @@ def compare(a: Side, b: Side) -> Comparison:
     outputs: dict[str, str] = {}
     for stage in stages:
         outputs |= dict.fromkeys(stage.outputs, stage.address)
-    # An output that was changed after its stage wrote it differs, too, and no stage is the cause of it.
+    # Outputs that were edited after their stage wrote them differ, too, although no stage is the cause.
     for path, address in {**a.edited_outputs, **b.edited_outputs}.items():
         if path in recorded and a.present_hash(path) != b.present_hash(path):
             outputs.setdefault(path, address)
-    causes, idle = _find_causes(stages, inputs, undeclared)
+    causes, without_effect = _find_causes(stages, inputs, undeclared)
     notes = []
     if not share_history(a.snapshot.reader.root, a.result.rev, b.snapshot.reader.root, b.result.rev):
         notes.append("A and B share no history: they are compared by content alone")
@@ -152,13 +156,13 @@ def compare(a: Side, b: Side) -> Comparison:
         outputs=outputs,
         equal_outputs=len(recorded) - len(outputs),
         causes=causes,
-        idle=idle,
+        without_effect=without_effect,
         notes=notes,
     )
 
 
 def _undeclared(inputs: Iterable[Change], a: Snapshot, b: Snapshot) -> list[Change]:
-    """Return changes of what no stage names: of the environment, code and params."""
+    """Return the changes of code, environment and params that no stage declares."""
     paths: set[str] = set()
     keys: set[str] = set()
     for record in [*a.records.values(), *b.records.values()]:
@@ -176,7 +180,7 @@ def _undeclared(inputs: Iterable[Change], a: Snapshot, b: Snapshot) -> list[Chan
 
 
 def _unrecorded(snapshot: Snapshot) -> set[str]:
-    """Return paths of the outputs that stages declare, and of which nothing is recorded."""
+    """Return the paths of the outputs that stages declare but that have no recorded hash."""
     paths: set[str] = set()
     for stage in snapshot.stages.values():
         for path, out in stage.outs.items():
@@ -186,25 +190,27 @@ def _unrecorded(snapshot: Snapshot) -> set[str]:
 
 
 def _pair_stages(a: Snapshot, b: Snapshot, unrecorded: set[str]) -> list[_StagePair]:
-    """Return the stages of two results, each after those that it needs; those of the first alone come last.
+    """Return the stages of two results with the outputs that differ, each after the stages that it needs.
 
-    Their outputs are compared, but those that a result declares and does not record.
+    Outputs in `unrecorded` are not compared. Stages that only the first result has come last, if the order
+    allows it.
     """
-    old_names = _old_names(a, b)
-    new_names = {old: new for new, old in old_names.items()}
+    old_addresses = _renamed_stages(a, b)
+    new_addresses = {old: new for new, old in old_addresses.items()}
     addresses = [*b.records]
-    addresses += [new_names.get(address, address) for address in a.records]
-    # By all that DVC keeps: in one of the results, another stage may have written an output.
-    differing = {*_differing([*a.outs, *b.outs], a.tracked, b.tracked)} - unrecorded
+    addresses += [new_addresses.get(address, address) for address in a.records]
+    # Compare the hashes of all tracked paths, not those in the two records of a stage: the same path may
+    # be the output of a different stage in one of the results.
+    differing = {*_differing_paths([*a.outs, *b.outs], a.tracked, b.tracked)} - unrecorded
     pairs: dict[str, _StagePair] = {}
     for address in dict.fromkeys(addresses):
-        old_address = old_names.get(address, address)
+        old_address = old_addresses.get(address, address)
         old = a.records.get(old_address, Record())
         new = b.records.get(address, Record())
         declared = [stage for stage in (b.stages.get(address), a.stages.get(old_address)) if stage]
         needs: list[str] = []
         for stage in declared:
-            needs += [new_names.get(need, need) for need in stage.needs]
+            needs += [new_addresses.get(need, need) for need in stage.needs]
         command = command_change(old_address, address, a, b)
         outputs = [path for path in dict.fromkeys([*old.outs, *new.outs]) if path in differing]
         pairs[address] = _StagePair(address, old, new, declared, needs, command, outputs)
@@ -212,22 +218,26 @@ def _pair_stages(a: Snapshot, b: Snapshot, unrecorded: set[str]) -> list[_StageP
     return [pairs[address] for address in order]
 
 
-def _old_names(a: Snapshot, b: Snapshot) -> dict[str, str]:
-    """Return the first name by the second of stages that wrote the same paths under another name."""
-    alone = {}
+def _renamed_stages(a: Snapshot, b: Snapshot) -> dict[str, str]:
+    """Return the old address of each renamed stage by its new one.
+
+    A stage counts as renamed if each of its addresses exists in one result only, and its outputs have the
+    same paths in both.
+    """
+    only_in_a = {}
     for address, record in a.records.items():
         if address not in b.stages and record.outs:
-            alone[frozenset(record.outs)] = address
-    names = {}
+            only_in_a[frozenset(record.outs)] = address
+    old_addresses = {}
     for address, record in b.records.items():
         paths = frozenset(record.outs)
-        if address not in a.stages and paths in alone:
-            names[address] = alone[paths]
-    return names
+        if address not in a.stages and paths in only_in_a:
+            old_addresses[address] = only_in_a[paths]
+    return old_addresses
 
 
-def _differing(paths: Iterable[str], a: Mapping[str, Entry], b: Mapping[str, Entry]) -> list[str]:
-    """Return those of some paths of which two results record other hashes, each once."""
+def _differing_paths(paths: Iterable[str], a: Mapping[str, Entry], b: Mapping[str, Entry]) -> list[str]:
+    """Return the paths whose recorded hashes differ between the two results, without duplicates."""
     found = []
     for path in dict.fromkeys(paths):
         if recorded_hash(a.get(path)) != recorded_hash(b.get(path)):
@@ -236,20 +246,20 @@ def _differing(paths: Iterable[str], a: Mapping[str, Entry], b: Mapping[str, Ent
 
 
 def _template_params(undeclared: Iterable[Change], a: Snapshot, b: Snapshot) -> list[Change]:
-    """Return changes of params that no stage names, and that templates fill in."""
+    """Return the undeclared changes of params that dvc.yaml uses as variables, as in `${name}`."""
     names: set[str] = set()
     for pipeline in [*a.pipelines.values(), *b.pipelines.values()]:
         names.update(flat_params(pipeline.variables.items()))
     return [change for change in undeclared if change.name in names]
 
 
-def _compare_inputs(stages: list[_StagePair], inputs: list[Change], filled_in: list[Change]) -> None:
-    """Find in what the inputs of each stage differ.
+def _compare_inputs(stages: list[_StagePair], inputs: list[Change], template_params: list[Change]) -> None:
+    """Set the `writers` and the `changes` of each stage.
 
     Args:
-        stages: get `writers` and `changes`.
-        inputs: changes of all coordinates but the execution.
-        filled_in: those of params that templates fill in, and that no stage names.
+        stages: the stages to compare.
+        inputs: the changes of data, environment, code and params.
+        template_params: the changes of params that dvc.yaml uses as variables and that no stage declares.
     """
     outputs = {stage.address: stage.outputs for stage in stages}
     for stage in stages:
@@ -260,7 +270,7 @@ def _compare_inputs(stages: list[_StagePair], inputs: list[Change], filled_in: l
                     stage.writers[path] = need
                     break
         command = stage.command
-        if command and None in (command.a, command.b):  # one result has no such stage
+        if command and None in (command.a, command.b):  # one result lacks the stage
             stage.changes = [command]
             continue
         for path, writer in stage.writers.items():
@@ -270,32 +280,33 @@ def _compare_inputs(stages: list[_StagePair], inputs: list[Change], filled_in: l
         new_params = flat_params(stage.new.params.items())
         stage.changes += param_changes(old_params, new_params)
         if command:
-            stage.changes += _reasons_for_command(command, filled_in)
+            stage.changes += _reasons_for_command(command, template_params)
 
 
 def _differing_inputs(stage: _StagePair) -> list[str]:
-    """Return paths of what a stage read that differ, but those that a result declares and does not record."""
-    unknown: set[str] = set()
+    """Return the paths of a stage's inputs that differ; declared inputs without a record are left out."""
+    unrecorded: set[str] = set()
     for declared in stage.declared:
         recorded = declared.record.deps if declared.record else {}
-        unknown.update(set(declared.deps) - set(recorded))
-    old, new = stage.old.deps, stage.new.deps
-    return [path for path in _differing([*old, *new], old, new) if path not in unknown]
+        unrecorded.update(set(declared.deps) - set(recorded))
+    old = stage.old.deps
+    new = stage.new.deps
+    return [path for path in _differing_paths([*old, *new], old, new) if path not in unrecorded]
 
 
 def _recorded_change(path: str, stage: _StagePair) -> Change:
-    """Return how what a stage read has changed where nothing but its hashes is known."""
+    """Return the change of an input for which only the recorded hashes are known."""
     old = recorded_hash(stage.old.deps.get(path))
     new = recorded_hash(stage.new.deps.get(path))
     return Change("data", path, old, new, source=path)
 
 
 def _changes_at(path: str, inputs: Iterable[Change]) -> list[Change]:
-    """Return what has changed in a file, or in the files of a folder."""
+    """Return the changes in a file, or in the files of a folder."""
     found = []
     for change in inputs:
         if change.coordinate == "params":
-            is_there = Key.parse(change.name).file == path  # a stage reads the whole file
+            is_there = Key.parse(change.name).file == path  # the stage declares the params file as a whole
         else:
             is_there = change.source == path or is_in(change.name, path)
         if is_there:
@@ -303,31 +314,36 @@ def _changes_at(path: str, inputs: Iterable[Change]) -> list[Change]:
     return found
 
 
-def _reasons_for_command(command: Change, filled_in: Iterable[Change]) -> list[Change]:
-    """Return the params that DVC filled into a command and that changed it; the command, if more did."""
-    before, after = str(command.a), str(command.b)
+def _reasons_for_command(command: Change, template_params: Iterable[Change]) -> list[Change]:
+    """Return the changed params that DVC filled into a command.
+
+    If these do not explain the whole change of the command, the change of the command is returned, too.
+    """
+    before = str(command.a)
+    after = str(command.b)
     found = []
     new_texts = {}
-    for change in filled_in:
-        old, new = _in_command(change.a), _in_command(change.b)
+    for change in template_params:
+        old = _text_in_command(change.a)
+        new = _text_in_command(change.b)
         if old in before and new in after:
             found.append(change)
             new_texts[old] = new
     if not found:
         return [command]
-    # A number is not looked for within another one.
+    # Replace the old values by the new ones, but not the digits within a longer number.
     texts = "|".join(map(re.escape, new_texts))
     filled = re.sub(rf"(?<!\d)(?<!\d\.)({texts})(?!\.?\d)", lambda match: new_texts[match[0]], before)
     return found if filled == after else [*found, command]
 
 
-def _in_command(value: Any) -> str:
-    """Return a value as DVC fills it in."""
+def _text_in_command(value: Any) -> str:
+    """Return a value as DVC fills it into a command."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _remark(stage: _StagePair) -> str:
-    """Return why a stage can write something else without any change; empty where nothing says so."""
+    """Return the reason why a stage may write different outputs from equal inputs; empty if none is known."""
     for declared in stage.declared:
         if declared.always_changed:
             return "DVC runs it every time: it reads what it does not declare"
@@ -339,41 +355,45 @@ def _remark(stage: _StagePair) -> str:
 def _find_causes(
     stages: list[_StagePair], inputs: list[Change], undeclared: list[Change]
 ) -> tuple[list[Cause], list[Cause]]:
-    """Return each stage that by itself ran otherwise, or wrote something else, in order.
+    """Find the stages that differ for a reason of their own, in the order of the pipeline.
 
     Returns:
-        Those of which an output differs, the first cause first; and those without effect.
+        The causes that changed an output, the first cause first, and the causes without effect.
     """
     found: list[Cause] = []
     without_effect: list[Cause] = []
-    told: list[Change] = []
+    reported: list[Change] = []
     for stage in stages:
-        changes = [change for change in stage.changes if change not in told]
+        changes = [change for change in stage.changes if change not in reported]
         if changes and stage.outputs:
-            found.append(
-                Cause(stage.address, changes, stage.outputs, follows=_followers(stage, changes, stages))
-            )
-            told += changes
+            followers = _followers(stage, changes, stages)
+            found.append(Cause(stage.address, changes, stage.outputs, follows=followers))
+            reported += changes
         elif changes:
             without_effect.append(Cause(stage.address, changes, []))
         elif stage.outputs and not stage.changes and not any(stage.writers.values()):
             cause = _cause_beside_inputs(stage, stages, inputs, undeclared)
             found.append(cause)
-            told += cause.changes
-    idle = []
+            reported += cause.changes
+    # Leave out a cause if all its changes have an effect in another stage.
+    remaining = []
     for cause in without_effect:
-        # A change that has an effect in another stage is not called idle.
-        if any(change not in told for change in cause.changes):
-            idle.append(cause)
-    return found, idle
+        if any(change not in reported for change in cause.changes):
+            remaining.append(cause)
+    return found, remaining
 
 
 def _cause_beside_inputs(
     stage: _StagePair, stages: list[_StagePair], inputs: list[Change], undeclared: list[Change]
 ) -> Cause:
-    """Return why a stage whose inputs are equal wrote something else: what it does not declare, or chance."""
+    """Return the cause of a stage whose outputs differ and whose inputs do not.
+
+    Its changes are those of its outputs that are code or environment, such as environment.json, or else
+    everything that no stage declares. If there are none, the stage is not reproducible.
+    """
     changes: list[Change] = []
-    # What was installed is no input of the stage that records it.
+    # The stage that records the environment has environment.json as an output, and nothing that was
+    # installed as an input.
     for path in stage.outputs:
         changes += _changes_at(path, inputs)
     is_declared = bool(changes)
@@ -383,7 +403,7 @@ def _cause_beside_inputs(
 
 
 def _followers(cause: _StagePair, changes: list[Change], stages: list[_StagePair]) -> list[Follower]:
-    """Return the stages that read what a cause changed, directly or not, in their order."""
+    """Return the stages that depend on a cause, directly or indirectly, in the order of the pipeline."""
     depths = {cause.address: 0}
     found = []
     for stage in stages:

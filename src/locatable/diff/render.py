@@ -1,6 +1,6 @@
-"""A comparison as text of one screen, as Markdown, as a page with the figures of both, and as JSON.
+"""Renders a comparison as text of one screen, as Markdown, as an HTML page with figures, and as JSON.
 
-All but JSON show the same `Summary`.
+All forms but JSON show the same `Summary`.
 """
 
 import re
@@ -19,28 +19,28 @@ from .changes import Change, Side, Value
 from .compare import Cause, Comparison
 
 WIDTH = 80
-# Characters before what stands behind a label.
+# The width of the column of labels.
 MARGIN = 14
-# Lines of a screen.
+# The most lines of a screen.
 MOST_LINES = 40
-# Items of each list that a screen or a comment shows, or fewer where a screen would not hold them.
+# The most items of each list on a screen or in a comment. A screen shows fewer if they do not fit.
 MOST_ITEMS = 4
-# Metrics of a comment, which is no screen.
+# The most metrics in a comment, which may be longer than a screen.
 MOST_ROWS = 12
-# Items of a list on a page, which somebody can still read.
+# The most items of a list on a page that people can read.
 MOST_ON_PAGE = 100
-# Characters of a value, or a command.
+# The longest value or command, in characters.
 LONGEST_VALUE = 40
-# Characters that are shown before the first that differs.
-BEFORE = 10
-# Characters of a hash that are shown.
+# The characters to show before the first difference between two long values.
+CONTEXT = 10
+# The characters of a hash to show.
 DIGITS = 8
-# Deeper stages are not indented further: the screen is narrow.
+# Stages deeper than this are not indented further, because the screen is narrow.
 DEEPEST = 8
 
 
 def to_json(comparison: Comparison, patch: str = "") -> str:
-    """Return the whole comparison as JSON, with the changes of code as Git shows them, if any."""
+    """Return the whole comparison as JSON, with the changes of code in `patch` unless it is empty."""
     coordinates = {}
     for name, changes in comparison.changes.items():
         coordinates[name] = {"same": not changes, "changes": list(map(asdict, changes))}
@@ -54,7 +54,7 @@ def to_json(comparison: Comparison, patch: str = "") -> str:
         "outputs": [{"path": path, "stage": stage} for path, stage in comparison.outputs.items()],
         "first_cause": causes[0] if causes else None,
         "other_causes": causes[1:],
-        "without_effect": list(map(_cause_values, comparison.idle)),
+        "without_effect": list(map(_cause_values, comparison.without_effect)),
         "proof": proof_command(comparison),
         "notes": comparison.notes,
     }
@@ -81,14 +81,14 @@ def _cause_values(cause: Cause) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class MetricSummary:
-    """A metric that differs, in words.
+    """A metric that differs, as texts.
 
     Attributes:
-        key: as DVC writes it, `file:dotted.key`.
-        a: its value in the first result.
-        b: in the second one.
-        difference: with its sign; empty where there is none.
-        better: which of the two results is; empty where nothing says so.
+        key: the key as DVC writes it, `file:dotted.key`.
+        a: the value in the first result.
+        b: the value in the second result.
+        difference: the difference with its sign; empty unless both values are numbers.
+        better: says which of the two results is better; empty if that is not known.
     """
 
     key: str
@@ -100,18 +100,18 @@ class MetricSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """A comparison in words.
+    """A comparison as texts.
 
     Attributes:
-        a: title of the first result.
-        b: title of the second one.
-        warnings: what to know before anything else.
-        coordinates: lines about what differs, by name; none where a coordinate is the same.
-        processors: a line about those that the results were computed on; empty where it tells nothing.
-        metrics: those that differ; what a search judges by comes first.
-        other_metrics: how many there are beside these; empty where there are none.
-        outputs: how many differ, and which come first.
-        causes: lines about the first cause, what follows from it, and other causes.
+        a: the title of the first result.
+        b: the title of the second result.
+        warnings: the warnings to show at the top.
+        coordinates: the lines about each coordinate by name; empty for a coordinate that is the same.
+        processors: a line about the processors of both results; empty if they cannot explain anything.
+        metrics: the metrics that differ, first those for which it is known which result is better.
+        other_metrics: a line with the number of metrics that are not listed; empty if there are none.
+        outputs: a line with the number of outputs that differ, and the first of them.
+        causes: the lines about the first cause, the stages that follow from it, and other causes.
     """
 
     a: str
@@ -126,7 +126,13 @@ class Summary:
 
 
 def summarize(comparison: Comparison, most: int, most_metrics: int) -> Summary:
-    """Return a comparison in words, with so many items of each list, and so many metrics."""
+    """Return a comparison as texts.
+
+    Args:
+        comparison: the comparison.
+        most: the most items of each list.
+        most_metrics: the most metrics.
+    """
     warnings = []
     for letter, side in (("A", comparison.a), ("B", comparison.b)):
         if side.stale:
@@ -140,24 +146,24 @@ def summarize(comparison: Comparison, most: int, most_metrics: int) -> Summary:
         b=title(comparison.b),
         warnings=warnings + _shortened(comparison.notes, most),
         coordinates=coordinates,
-        processors=_processors(comparison),
+        processors=_processor_line(comparison),
         metrics=[_summarize_metric(value) for value in values[:most_metrics]],
-        other_metrics=_other_metrics(comparison, most_metrics),
-        outputs=_outputs(comparison),
-        causes=_causes(comparison, most),
+        other_metrics=_other_metrics_line(comparison, most_metrics),
+        outputs=_outputs_line(comparison),
+        causes=_cause_lines(comparison, most),
     )
 
 
 def title(side: Side) -> str:
-    """Return what a result is called, with what was asked for."""
+    """Return the title of a result, followed by the name that the user gave, unless the title contains it."""
     name = render.title(side.result)
-    if side.asked in name or side.result.rev.startswith(side.asked):
+    if side.requested in name or side.result.rev.startswith(side.requested):
         return name
-    return f"{name}  {side.asked}"
+    return f"{name}  {side.requested}"
 
 
 def _shortened(items: Iterable[str], most: int) -> list[str]:
-    """Return the first items, and how many more there are."""
+    """Return the items or, if there are too many, the first ones and a line with the number of the others."""
     listed = list(items)
     if len(listed) <= most:
         return listed
@@ -166,84 +172,94 @@ def _shortened(items: Iterable[str], most: int) -> list[str]:
 
 
 def sentence(change: Change) -> str:
-    """Return a change in words."""
+    """Return a change as a text of one line."""
     if change.coordinate == "execution":
-        return f"{change.name}: {_execution(change)}"
+        return f"{change.name}: {_command_sentence(change)}"
     if change.coordinate in ("data", "code") or change.name == change.source:
         return _file_sentence(change)
     if change.a is None and change.b is None:
         return f"{change.name}: {change.detail}"
-    old, new = _texts(change.a, change.b)
+    old, new = _contrasting_texts(change.a, change.b)
     text = f"{change.name}: {old} → {new}"
     return f"{text} ({change.detail})" if change.detail else text
 
 
-def _execution(change: Change) -> str:
+def _command_sentence(change: Change) -> str:
+    """Return the change of a stage's command, or the reason why one result has no command, as a text."""
     if change.a is None or change.b is None:
         return change.detail
-    old, new = _texts(_command(change.a), _command(change.b))
+    old, new = _contrasting_texts(_command_text(change.a), _command_text(change.b))
     return f"command {old} → {new}"
 
 
-def _command(cmd: str | list[str]) -> str:
+def _command_text(cmd: str | list[str]) -> str:
     return cmd if isinstance(cmd, str) else "; ".join(cmd)
 
 
 def _file_sentence(change: Change) -> str:
+    """Return the change of a file or folder as a text of one line."""
     parts = [change.name]
     if change.a is None:
         parts.append("only in B")
     elif change.b is None:
         parts.append("only in A")
     elif not change.detail:
-        parts.append(f"{_digits(change.a)} → {_digits(change.b)}")
+        parts.append(f"{_short_hash(change.a)} → {_short_hash(change.b)}")
     if change.detail:
         parts.append(change.detail)
     return "  ".join(parts)
 
 
-def _digits(recorded: str) -> str:
-    """Return the first digits of a hash; of several, of the versions that stages have seen, those of each."""
+def _short_hash(recorded: str) -> str:
+    """Return the first digits of a hash, or of each hash if stages have read several versions of a file."""
     versions = recorded.split("+")
     return "+".join(version[:DIGITS] for version in versions)
 
 
-def _text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, list):
-        return _literal(value)
+        return _json_value(value)
     return joined_lines(value) or "''"
 
 
-def _number(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else _text(value)
+def _number_text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else _value_text(value)
 
 
-def _literal(value: Any) -> str:
-    """Return a value as JSON has it."""
+def _json_value(value: Any) -> str:
+    """Return a value as JSON."""
     return json_text(value, ensure_ascii=False)
 
 
-def _texts(old: Any, new: Any, show: Callable[[Any], str] = _text) -> tuple[str, str]:
-    """Return two values as short texts that show in what they differ."""
-    one, other = show(old), show(new)
-    if one == other:  # but for their types, spaces, or last digits
-        one, other = _literal(old), _literal(new)
-    same = len(commonprefix([one, other]))  # noqa: RUF071 (they are no paths)
-    if same >= LONGEST_VALUE - 1:
-        start = same - BEFORE
-        one, other = f"…{one[start:]}", f"…{other[start:]}"
-    return _cut(one, LONGEST_VALUE), _cut(other, LONGEST_VALUE)
+def _contrasting_texts(old: Any, new: Any, show: Callable[[Any], str] = _value_text) -> tuple[str, str]:
+    """Return two values as short texts that include the first difference between them."""
+    old_text = show(old)
+    new_text = show(new)
+    if old_text == new_text:  # the values differ only in their types, spaces or last digits
+        old_text = _json_value(old)
+        new_text = _json_value(new)
+    equal_length = len(commonprefix([old_text, new_text]))  # noqa: RUF071 (these are not paths)
+    if equal_length >= LONGEST_VALUE - 1:
+        start = equal_length - CONTEXT
+        old_text = f"…{old_text[start:]}"
+        new_text = f"…{new_text[start:]}"
+    return _cut(old_text, LONGEST_VALUE), _cut(new_text, LONGEST_VALUE)
 
 
 def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def _processors(comparison: Comparison) -> str:
-    """Return a line about noted processors that differ, or may be why something does; empty otherwise."""
-    old, new = comparison.a.processor, comparison.b.processor
+def _processor_line(comparison: Comparison) -> str:
+    """Return a line about the processors of both results, or an empty text.
+
+    The line is shown if both processors are noted and differ. It is also shown if the environment differs
+    or the first cause is not reproducible, because the processor may be the reason.
+    """
+    old = comparison.a.processor
+    new = comparison.b.processor
     if old and new and old != new:
         return f"processor: {old} → {new}"
     if not comparison.changes["environment"] and not _is_not_reproducible(comparison):
@@ -258,15 +274,16 @@ def _is_not_reproducible(comparison: Comparison) -> bool:
 
 
 def _summarize_metric(value: Value) -> MetricSummary:
-    old, new = _texts(value.a, value.b, _number)
+    old, new = _contrasting_texts(value.a, value.b, _number_text)
     difference = "" if value.difference is None else signed(value.difference)
     better = f"{value.better.upper()} is better" if value.better else ""
     return MetricSummary(value.key, old, new, difference, better)
 
 
-def _other_metrics(comparison: Comparison, shown: int) -> str:
+def _other_metrics_line(comparison: Comparison, shown: int) -> str:
+    """Return a line about the metrics that are not listed, because they are equal or too many."""
     if not comparison.values:
-        return f"{comparison.equal_values} metrics, all equal" if comparison.equal_values else "no metrics"
+        return _all_equal(comparison.equal_values, "metric") or "no metrics"
     rest = []
     if len(comparison.values) > shown:
         rest.append(f"{len(comparison.values) - shown} more differ")
@@ -275,42 +292,51 @@ def _other_metrics(comparison: Comparison, shown: int) -> str:
     return f"and {', '.join(rest)}" if rest else ""
 
 
-def _outputs(comparison: Comparison) -> str:
+def _all_equal(count: int, what: str) -> str:
+    """Return that all metrics or outputs are equal; empty if there are none."""
+    if count < 2:
+        return f"1 {what}, equal" if count else ""
+    return f"{count} {what}s, all equal"
+
+
+def _outputs_line(comparison: Comparison) -> str:
     total = len(comparison.outputs) + comparison.equal_outputs
     if not total:
         return "none is recorded in both"
     if not comparison.outputs:
-        return f"{total} outputs, all equal"
+        return _all_equal(total, "output")
     first = ", ".join(_shortened(comparison.outputs, 3))
     return f"{len(comparison.outputs)} of {total} differ: {first}"
 
 
-def _causes(comparison: Comparison, most: int) -> list[str]:
+def _cause_lines(comparison: Comparison, most: int) -> list[str]:
+    """Return the lines about the first cause, the stages that depend on it, and the other causes."""
     if not comparison.causes:
-        return _causes_without_effect(comparison, most)
+        return _lines_without_cause(comparison, most)
     first, *others = comparison.causes
-    reason, *more = _reasons(first, most)
+    reason, *more_reasons = _reasons(first, most)
     lines = [f"{first.stage}: {reason}"]
     indent = " " * len(f"{first.stage}: ")
-    for line in more:
+    for line in more_reasons:
         lines.append(f"{indent}{line}")
     if _is_not_reproducible(comparison):
-        lines += filter(None, [_processors(comparison), proof_command(comparison)])
+        lines += filter(None, [_processor_line(comparison), proof_command(comparison)])
     followers = []
     for follower in first.follows:
         indent = "  " * min(follower.depth, DEEPEST)
-        outcome = _differ(follower.outputs) if follower.outputs else "its outputs are equal"
+        outcome = _outputs_sentence(follower.outputs) if follower.outputs else "its outputs are equal"
         followers.append(f"{indent}{follower.stage}  {outcome}")
     lines += _shortened(followers, most + 1)
-    less = [f"also {cause.stage}: {', '.join(_reasons(cause, most))}" for cause in others]
-    for cause in comparison.idle:
-        less.append(f"{cause.stage}, without effect: {', '.join(_reasons(cause, most))}")
-    return lines + _shortened(less, most)
+    also = [f"also {cause.stage}: {', '.join(_reasons(cause, most))}" for cause in others]
+    for cause in comparison.without_effect:
+        also.append(f"{cause.stage}, without effect: {', '.join(_reasons(cause, most))}")
+    return lines + _shortened(also, most)
 
 
-def _causes_without_effect(comparison: Comparison, most: int) -> list[str]:
+def _lines_without_cause(comparison: Comparison, most: int) -> list[str]:
+    """Return the lines that explain why there is no cause."""
     lines = []
-    for cause in comparison.idle:
+    for cause in comparison.without_effect:
         for reason in _reasons(cause, most):
             lines.append(f"{cause.stage}: {reason}")
     if lines:
@@ -323,41 +349,41 @@ def _causes_without_effect(comparison: Comparison, most: int) -> list[str]:
 
 
 def _reasons(cause: Cause, most: int) -> list[str]:
-    """Return what of a stage differs by itself, in lines."""
+    """Return the lines that explain why a stage differs."""
     if not cause.changes:
-        reasons = ["not reproducible", f"its inputs are equal, and {_differ(cause.outputs)}"]
+        reasons = ["not reproducible", f"its inputs are equal, and {_outputs_sentence(cause.outputs)}"]
         return [*reasons, cause.remark] if cause.remark else reasons
     reasons = []
     for change in cause.changes:
-        is_its_own = change.coordinate == "execution" and change.name == cause.stage
-        reasons.append(_execution(change) if is_its_own else sentence(change))
+        is_own_command = change.coordinate == "execution" and change.name == cause.stage
+        reasons.append(_command_sentence(change) if is_own_command else sentence(change))
     lines = _shortened(reasons, most)
     if not cause.is_declared:
         lines[-1] += " (which it does not declare)"
     return lines
 
 
-def _differ(outputs: list[str]) -> str:
+def _outputs_sentence(outputs: list[str]) -> str:
     first, *others = outputs
     return f"{first} and {len(others)} more differ" if others else f"{first} differs"
 
 
 def proof_command(comparison: Comparison) -> str:
-    """Return the command that proves that a stage is not reproducible; empty where none is."""
+    """Return the command that proves that the first cause is not reproducible; empty if there is none."""
     if not _is_not_reproducible(comparison):
         return ""
     stage = comparison.causes[0].stage
     for side in (comparison.a, comparison.b):
-        if side.target and stage in side.snapshot.records:
-            return join(["locatable", "reproduce", side.target, "--stage", stage])
+        if side.reproduce_target and stage in side.snapshot.records:
+            return join(["locatable", "reproduce", side.reproduce_target, "--stage", stage])
     return ""
 
 
 def to_text(comparison: Comparison) -> str:
-    """Return the comparison for people to read, on one screen."""
+    """Return the comparison as text that fits on one screen."""
     lines: list[str] = []
     for most in range(MOST_ITEMS, 1, -1):
-        # A metric can take two lines, one of them for its file.
+        # Each metric can take two lines, because the path of its file is a line of its own.
         lines = _lines(summarize(comparison, most, 2 * most - 2))
         if len(lines) <= MOST_LINES:
             break
@@ -365,14 +391,14 @@ def to_text(comparison: Comparison) -> str:
 
 
 def _lines(summary: Summary) -> list[str]:
-    """Return what a terminal of 80 columns shows."""
+    """Return the lines of the text for a terminal of 80 columns."""
     lines = _wrapped(f"A  {summary.a}", WIDTH, "   ")
     lines += _wrapped(f"B  {summary.b}", WIDTH, "   ")
     for warning in summary.warnings:
         lines += _wrapped(f"   {warning}", WIDTH, "     ")
     lines.append("")
-    for name, told in summary.coordinates.items():
-        items = told or ["same"]
+    for name, differences in summary.coordinates.items():
+        items = differences or ["same"]
         if name == "environment" and summary.processors:
             items = [*items, summary.processors]
         lines += _labelled(name, items)
@@ -382,10 +408,10 @@ def _lines(summary: Summary) -> list[str]:
 
 
 def _labelled(label: str, items: Iterable[str]) -> list[str]:
-    """Return lines with items below one another, behind a label."""
+    """Return the lines of a label with its items below one another."""
     parts: list[str] = []
     for item in items:
-        if item.startswith("locatable "):  # a command stays whole, for people to copy it
+        if item.startswith("locatable "):  # a command is not wrapped, so that people can copy it
             parts.append(item)
         else:
             parts += _wrapped(item, WIDTH - MARGIN, "  ")
@@ -404,11 +430,11 @@ def _wrapped(text: str, width: int, indent: str) -> list[str]:
 
 
 def _metric_lines(summary: Summary) -> list[str]:
-    """Return the metrics below the file of each, and how many others there are."""
+    """Return the lines about metrics, grouped below the path of each file."""
     files: dict[str, dict[str, MetricSummary]] = {}
     for metric in summary.metrics:
-        file, colon, name = metric.key.partition(":")  # a name can have colons, too
-        if not colon:  # the file is one value
+        file, colon, name = metric.key.partition(":")  # a name may contain colons, too
+        if not colon:  # the file consists of a single value
             file, name = "", metric.key
         files.setdefault(file, {})[name] = metric
     lines: list[str] = []
@@ -425,15 +451,15 @@ def _metric_lines(summary: Summary) -> list[str]:
 
 
 def to_markdown(comparison: Comparison, patch: str = "") -> str:
-    """Return the comparison as a comment on a pull request shows it, with the changes of code, if any."""
-    # Most comparisons need no template, and it takes a moment to import.
+    """Return the comparison, and the changes of code in `patch`, as a comment on a pull request."""
+    # Imported here because most comparisons need no template, and the import takes time.
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(  # noqa: S701 (each text is escaped by `code`)
         loader=PackageLoader(__package__), undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["code"] = _code
-    # A fence is longer than any in the code, and of at least three.
+    # The fence must be longer than every run of backticks in the code, and have at least three.
     fences = ["``", *re.findall("`+", patch)]
     comment = environment.get_template("comment.md.j2").render(
         summary=summarize(comparison, MOST_ITEMS, MOST_ROWS),
@@ -443,22 +469,22 @@ def to_markdown(comparison: Comparison, patch: str = "") -> str:
     return comment.rstrip()
 
 
-# What Markdown, HTML or a table would take for marks.
+# The characters that have a meaning in Markdown, in HTML or in a table.
 _MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "&<>|*_`[]\\~\n\r"}
 
 
 def _code(text: str) -> str:
-    """Return a text that Markdown shows as it is, in a cell of a table, too."""
+    """Return Markdown that shows a text exactly as it is, also in a cell of a table."""
     return f"<code>{text.translate(_MARKS).replace('  ', '&nbsp; ')}</code>"
 
 
 def to_html(comparison: Comparison) -> str:
-    """Return a page with the comparison, and figures and curves of both results.
+    """Return an HTML page with the comparison, and the figures and curves of both results.
 
     Raises:
-        ModuleNotFoundError: it has curves, and matplotlib is not installed.
+        ModuleNotFoundError: the page has curves, and matplotlib is not installed.
     """
-    # What pages are made with takes a moment to import.
+    # Imported here because most comparisons write no page, and the imports take time.
     from .. import __version__
     from ..page import page_environment
     from ..page.figures import MOST_FIGURES, figures, read_curves

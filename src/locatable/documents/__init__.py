@@ -1,7 +1,8 @@
-"""Reads documents: which figures are in one, where, and in which form.
+"""Read documents: find their figures, where each one is, and the formats in which it is stored.
 
-Each format has a module that is imported when a document of that format is read. Whatever reads one raises
-`UnreadableError` where it is broken, encrypted or too large. Nothing here knows of results.
+Each format has a module, which is imported when the first document of that format is read. Every reader
+raises `UnreadableError` if a document is broken, encrypted or too large. This package knows nothing about
+results.
 """
 
 import hashlib
@@ -24,20 +25,19 @@ from ..errors import UnreadableError
 if TYPE_CHECKING:
     from PIL import Image
 
-# Bytes of a file that is read into memory as a whole.
+# The largest file, in bytes, that is read into memory as a whole.
 MOST_BYTES = 200_000_000
 
 PICTURES = tuple(".png .jpg .jpeg .gif .webp .avif .jp2 .j2k .tif .tiff .bmp .svg".split())
-PACKAGES = (
-    *(".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".docx", ".docm", ".dotx", ".xlsx", ".xlsm", ".xltx"),
-    *(".odt", ".odp", ".ods", ".odg", ".epub"),
+PACKAGES = tuple(
+    ".pptx .pptm .ppsx .ppsm .potx .docx .docm .dotx .xlsx .xlsm .xltx .odt .odp .ods .odg .epub".split()
 )
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
-TEXTS = (
-    *(".tex", ".ltx", ".latex", ".rnw", ".md", ".markdown", ".qmd", ".rmd", ".mdx", ".rst", ".org", ".adoc"),
-    *(".asciidoc", ".typ", ".html", ".htm", ".xhtml"),
+TEXTS = tuple(
+    ".tex .ltx .latex .rnw .md .markdown .qmd .rmd .mdx .rst .org .adoc .asciidoc .typ"
+    " .html .htm .xhtml".split()
 )
-# Module and function that read a format.
+# The module and the function that read a format, by file extension.
 READERS = {
     ".pdf": ("pdf", "read"),
     ".ipynb": ("text", "read_notebook"),
@@ -45,10 +45,10 @@ READERS = {
     **dict.fromkeys(ARCHIVES, ("package", "read_archive")),
     **dict.fromkeys(TEXTS, ("text", "read")),
 }
-# Texts that are data or code: what these name is not what a reader sees.
+# Text files that contain data or code. The pictures that they name are not shown to a reader.
 NOT_MANUSCRIPTS = ".json .yaml .yml .toml .csv .tsv .py .ini .lock .dvc .log".split()
-# Formats that nothing here reads, and what the programs that write them can save instead.
-INSTEAD = {
+# Formats that no module reads, each with a format that can be read and that its programs can save instead.
+ALTERNATIVES = {
     ".ppt": ".pptx",
     ".doc": ".docx",
     ".xls": ".xlsx",
@@ -56,71 +56,72 @@ INSTEAD = {
     ".key": ".pdf",
     ".pages": ".pdf",
 }
-# For one document: seconds of processor time, and bytes of memory beyond what is in use before. With what the
-# command itself takes, it ends within a minute and a gigabyte.
+# Bounds for one document: seconds of processor time, and bytes of memory in addition to what the process
+# already uses. Including what the command itself needs, a run stays within a minute and a gigabyte.
 MOST_SECONDS = 58
 MOST_MEMORY = 900_000_000
-# The problem of a figure that is a badge, for example.
+# The problem of a figure on another server, such as a badge in a README.
 NOT_FETCHED = "a link to another server, which is not fetched"
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A figure as a file of its own: PNG, JPEG, SVG, PDF and the like.
+    """A figure that is stored as a complete file, such as PNG, JPEG, SVG or PDF.
 
     Attributes:
-        stored: its bytes, or what returns them.
+        stored: the bytes of the file, or a function that returns them.
     """
 
     stored: bytes | Callable[[], bytes]
 
     @property
     def content(self) -> bytes:
-        """The bytes of the file; raises `UnreadableError` where it cannot be read."""
+        """The bytes of the file; raises `UnreadableError` if it cannot be read."""
         return self.stored if isinstance(self.stored, bytes) else self.stored()
 
     @cached_property
     def identity(self) -> Hashable:
-        """Equal for figures that look the same, which are looked at once."""
+        """A key that is equal for equal files, so that a repeated figure is compared only once."""
         return hashlib.sha256(self.content).digest()
 
     def looks(self) -> "list[Look]":
-        """Return how it looks, as `looks_of` does."""
+        """Return the looks of the file, as `looks_of` does."""
         return looks_of(self.content)
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """A figure that its document keeps as pixels.
+    """A figure that its document stores as pixels, not as a file.
 
     Attributes:
-        load: returns the picture, on white paper; raises `UnreadableError` where it cannot.
-        identity: equal for the same object; None where it is not known.
+        load: a function that returns the picture on white paper, or raises `UnreadableError`.
+        identity: equal for the same object of the document; None if it has no identifier.
     """
 
     load: "Callable[[], Image.Image]"
     identity: Hashable = None
 
     def looks(self) -> "list[Look]":
-        """Return the picture; raises `UnreadableError` where it cannot be read."""
+        """Return the picture; raises `UnreadableError` if it cannot be read."""
         return [self.load()]
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A vector figure, by digests that are equal where it is drawn by the same operators.
+    """A vector figure, identified by digests that are equal if it is drawn by the same operators.
 
     Attributes:
-        outline: of the operators alone.
-        complete: returns the digest of these and of all that they use: fonts, images, patterns.
-        render: returns it as it is seen on white paper, and None where nothing as large as a figure is drawn;
-            without one, it is a part of a page.
+        outline: the digest of the operators alone.
+        complete: a function that returns the digest of the operators and of all resources that they use:
+            fonts, images, patterns.
+        render: a function that renders the drawing on white paper, and returns None if nothing as large as a
+            figure is drawn; None for a part of a page, which is not rendered on its own.
     """
 
     outline: bytes
     complete: Callable[[], bytes]
     render: "Callable[[], Image.Image | None] | None" = None
-    # What equal ones show can differ in what they use.
+    # Drawings with equal outlines can use different fonts or images, so each one is compared.
     identity = None
 
     def looks(self) -> "list[Look]":
@@ -129,7 +130,7 @@ class Drawing:
 
 
 Form = Encoded | Pixels | Drawing
-# How a figure looks: it is drawn, or it has pixels.
+# The look of a figure: a vector drawing or a picture.
 Look: TypeAlias = "Drawing | Image.Image"
 
 
@@ -138,14 +139,14 @@ class Figure:
     """A figure of a document.
 
     Attributes:
-        place: where it is, in words: page, slide, sheet, chapter, cell or line.
-        name: how the document calls it, empty where it does not.
-        forms: the same figure in different formats; one that is known is enough.
-        problem: why there is no form of it, empty where there is one.
-        parts: figures that this one is made of; they count where it is not known as a whole.
-        missing: where the file of the figure would be, if it is not here.
-        box: where it is placed on its page, of which width and height are 1; None where that is not known.
-        is_incidental: true where it counts only if it is known: bullets, icons, or a page as a whole.
+        place: the place in words: page, slide, sheet, chapter, cell or line.
+        name: the name that the document gives it; empty if it has none.
+        forms: the same figure in different formats. It is recognized if any of them is.
+        problem: why the figure cannot be read; empty if it has a form.
+        parts: figures that this one consists of. They are compared if it is not recognized as a whole.
+        missing: the paths at which its file was looked for, if there is no such file.
+        box: its box on the page, in units of the page's width and height; None if the box is unknown.
+        is_incidental: true for bullets, icons and whole pages, which are reported only if recognized.
     """
 
     place: str
@@ -159,27 +160,27 @@ class Figure:
 
 
 def is_picture(path: Path) -> bool:
-    """Return true for the name of a picture."""
+    """Return true if the file has the extension of a picture."""
     return path.suffix.lower() in PICTURES
 
 
 def is_document(path: Path) -> bool:
-    """Return true for the name of a document whose figures can be read."""
+    """Return true if the file has the extension of a document whose figures can be read."""
     return path.suffix.lower() in READERS
 
 
 def instead_of(path: Path) -> str:
-    """Return the format to save a document in, where its own is not read; else an empty text."""
-    return INSTEAD.get(path.suffix.lower(), "")
+    """Return the extension to save a document with if its own format cannot be read; otherwise ""."""
+    return ALTERNATIVES.get(path.suffix.lower(), "")
 
 
 def is_archive(path: Path) -> bool:
-    """Return true for the name of an archive, which may be one of sources."""
+    """Return true if the file has the extension of an archive, which may contain a document's sources."""
     return path.suffix.lower() in ARCHIVES
 
 
 def is_manuscript(path: Path) -> bool:
-    """Return true for a document, or for a text of another name that may be one."""
+    """Return true for a document, or for any other text file that may be a manuscript."""
     if is_document(path):
         return True
     with path.open("rb") as file:
@@ -188,11 +189,11 @@ def is_manuscript(path: Path) -> bool:
 
 
 def read_figures(path: Path, roots: Sequence[Path] = ()) -> Iterator[Figure]:
-    """Yield the figures of a document or picture, in their order.
+    """Yield the figures of a document, or a picture itself, in reading order.
 
     Args:
-        path: of the document.
-        roots: folders outside of which nothing is opened that it names; by default the project around it.
+        path: path of the document or picture.
+        roots: folders in which the document may refer to files; by default the project that contains it.
 
     Raises:
         UnreadableError: the document is broken, encrypted or too large.
@@ -206,7 +207,7 @@ def read_figures(path: Path, roots: Sequence[Path] = ()) -> Iterator[Figure]:
 
 
 def project_of(path: Path) -> Path:
-    """Return the repository that a document is in; else its Quarto project, or its folder."""
+    """Return the repository that contains a document, else its Quarto project, else its own folder."""
     folders = Path(os.path.abspath(path)).parents
     for marker in (".git", ".dvc", "_quarto.yml"):
         for folder in folders:
@@ -216,10 +217,15 @@ def project_of(path: Path) -> Path:
 
 
 def is_allowed(path: Path, roots: Sequence[Path]) -> bool:
-    """Return true for a file that a document may name, false where there is none; `roots` hold no links.
+    """Return true for a file that a document may open, false if there is no such file.
+
+    Args:
+        path: path that the document refers to.
+        roots: folders that must contain the file, with all symbolic links resolved.
 
     Raises:
-        UnreadableError: it is outside of these folders, or no file of a disk: a device, a pipe, a socket.
+        UnreadableError: the file is outside of `roots`, is too large, may not be read by this user, or is a
+            device, pipe or socket.
     """
     try:
         status = path.stat()
@@ -233,20 +239,20 @@ def is_allowed(path: Path, roots: Sequence[Path]) -> bool:
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableError("a device, pipe or socket: not opened")
     if not os.access(path, os.R_OK):
-        raise UnreadableError("may not be read")
+        raise UnreadableError("no permission to read it")
     if status.st_size > MOST_BYTES:
         raise UnreadableError(f"more than {MOST_BYTES // 1_000_000} MB are not read")
     return True
 
 
 def looks_of(content: bytes) -> "list[Look]":
-    """Return how the file of a figure looks: a picture, the drawing of an SVG, or one for each page of a PDF.
+    """Return the looks of a figure's file: a picture, the drawing of an SVG, or a drawing per page of a PDF.
 
     Raises:
-        UnreadableError: it cannot be read, or is too large.
+        UnreadableError: the file cannot be read, or is too large.
     """
     if content.startswith(b"%!PS"):
-        # Only Ghostscript draws it, and it runs what is in the file.
+        # Only Ghostscript renders PostScript, and it would execute the program in the file.
         raise UnreadableError("PostScript is not drawn; convert it: ps2pdf -dEPSCrop FILE")
     if content.startswith(b"%PDF-"):
         from .pdf import drawings_of
@@ -259,10 +265,10 @@ def looks_of(content: bytes) -> "list[Look]":
 
 
 def read_bounded(path: Path) -> bytes:
-    """Return the content of a file; what was read last is in memory once.
+    """Return the content of a file. The last file stays in memory, so that it is not read twice.
 
     Raises:
-        UnreadableError: it is too large for memory, or cannot be read.
+        UnreadableError: the file is too large, or cannot be read.
     """
     try:
         status = path.stat()
@@ -274,37 +280,42 @@ def read_bounded(path: Path) -> bytes:
 
 
 @lru_cache(1)
-def _read(path: Path, changed: int) -> bytes:
-    # The time of the last change is part of the key only.
+def _read(path: Path, modified: int) -> bytes:
+    # The modification time is only part of the cache key, so that a file that changed is read again.
     return path.read_bytes()
 
 
 def forget_content() -> None:
-    """Free the memory of what `read_bounded` read last."""
+    """Free the memory of the file that `read_bounded` read last."""
     _read.cache_clear()
 
 
 class _OutOfTime(BaseException):
-    """Raised wherever a reader is; not an `Exception`, which decoders of broken pictures catch."""
+    """Raised at any point of a reader, usually by the signal handler.
+
+    It is not an `Exception`, because libraries that decode broken pictures catch those.
+    """
 
 
 @dataclass
 class Bound:
-    """Seconds of processor time that are left for a document which is read in several steps."""
+    """The seconds of processor time that are left for a document, which may be read in several steps."""
 
     seconds: float = field(default_factory=lambda: MOST_SECONDS)
 
 
 @contextmanager
-def bounded_reading(what: str, bound: Bound | None = None) -> Iterator[None]:
-    """Bound the processor time and the memory of what is read inside; for the main thread of a command.
+def bounded_reading(name: str, bound: Bound | None = None) -> Iterator[None]:
+    """Bound the processor time and the memory of the code in the `with` block.
+
+    Outside of the main thread, which alone receives signals, nothing is bounded.
 
     Args:
-        what: is read, for the message.
-        bound: what earlier steps left; all of it by default.
+        name: name of the document, for the message.
+        bound: processor time left by earlier steps, updated at the end; by default `MOST_SECONDS`.
 
     Raises:
-        UnreadableError: a bound was reached.
+        UnreadableError: a bound was exceeded.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -314,50 +325,53 @@ def bounded_reading(what: str, bound: Bound | None = None) -> Iterator[None]:
     handler = signal.signal(signal.SIGPROF, _stop_reading)
     try:
         _limit_memory(limits)
-        # Once more each second: what raises inside of a destructor is lost.
+        # The signal repeats every second, because Python discards an exception raised inside a destructor.
         signal.setitimer(signal.ITIMER_PROF, max(1, bound.seconds), 1)
         yield
     except _OutOfTime:
-        raise UnreadableError(f"{what}: takes more than {MOST_SECONDS} seconds to read") from None
+        raise UnreadableError(f"{name}: takes more than {MOST_SECONDS} seconds to read") from None
     except MemoryError:
-        raise UnreadableError(
-            f"{what}: takes more than {MOST_MEMORY // 1_000_000} MB of memory to read"
-        ) from None
+        megabytes = MOST_MEMORY // 1_000_000
+        raise UnreadableError(f"{name}: takes more than {megabytes} MB of memory to read") from None
     finally:
         bound.seconds, _ = signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, handler)
         resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
-def count_time(seconds: float) -> None:
-    """Count processor time of another process to that of the document that is read."""
-    left, again = signal.getitimer(signal.ITIMER_PROF)
-    if 0 < left <= seconds:
+def charge_time(seconds: float) -> None:
+    """Charge processor time of another process to the document that is being read."""
+    remaining, interval = signal.getitimer(signal.ITIMER_PROF)
+    if 0 < remaining <= seconds:
         raise _OutOfTime
-    if left:
-        signal.setitimer(signal.ITIMER_PROF, left - seconds, again)
+    if remaining:
+        signal.setitimer(signal.ITIMER_PROF, remaining - seconds, interval)
 
 
 @contextmanager
 def unbounded_time() -> Iterator[None]:
-    """Do what is not of the document, such as reading the repository, without its bound of time."""
-    seconds, again = signal.setitimer(signal.ITIMER_PROF, 0)
+    """Pause the document's time bound for work that it does not cause, such as reading the repository."""
+    remaining, interval = signal.setitimer(signal.ITIMER_PROF, 0)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, seconds, again)
+        signal.setitimer(signal.ITIMER_PROF, remaining, interval)
 
 
 def _limit_memory(limits: tuple[int, int]) -> None:
-    """Let this process use little more memory than it has; nothing is limited where that is not known."""
+    """Limit the memory of this process to `MOST_MEMORY` more than it uses now.
+
+    Where the memory in use cannot be determined, as outside of Linux, nothing is limited.
+    """
     status = Path("/proc/self/statm")
     if not status.exists():
         return
     used = int(status.read_text().split()[0]) * resource.getpagesize()
-    most = used + MOST_MEMORY
-    if limits[0] != resource.RLIM_INFINITY:
-        most = min(most, limits[0])
-    resource.setrlimit(resource.RLIMIT_AS, (most, limits[1]))
+    soft, hard = limits
+    limit = used + MOST_MEMORY
+    if soft != resource.RLIM_INFINITY:
+        limit = min(limit, soft)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
 def _stop_reading(number: int, frame: FrameType | None) -> None:

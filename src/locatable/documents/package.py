@@ -1,9 +1,10 @@
-"""Figures of DOCX, PPTX, XLSX, ODT, ODP and EPUB, ZIP files whose parts refer to the media beside them.
+"""Figures of DOCX, PPTX, XLSX, ODT, ODP and EPUB: ZIP files whose parts refer to media in the same file.
 
-One reader serves all six. It splits a document into sections (slides, sheets, chapters, or one text), finds
-the pictures of each, and follows their references: to a member of the ZIP file, to a file beside it, or to a
-server, which is not asked. The members of a file tell which format it has, whatever its name is.
-Archives of sources are unpacked to a temporary folder, within limits, and read there.
+One reader serves all six formats. It splits a document into sections (slides, sheets, chapters, or a single
+text), finds the pictures of each section, and follows their references: to a member of the ZIP file, to a
+file next to the document, or to a server, which is never contacted. The reader recognizes the format by the
+members of the ZIP file, not by the file's extension. Archives of sources are unpacked to a temporary folder,
+within limits, and read there.
 """
 
 import gzip
@@ -24,34 +25,41 @@ from typing import IO, cast
 from urllib.parse import unquote
 
 from ..errors import UnreadableError, joined_lines
-from . import ARCHIVES, MOST_BYTES, TEXTS, Encoded, Figure, Form, is_document, read_figures
+from . import MOST_BYTES, TEXTS, Encoded, Figure, Form, is_archive, is_document, read_figures
 from .references import mentions_in
 from .text import Manuscript, text_of
 
-# Bytes that all members of a document together may unpack to.
+# The most bytes to which all members of a document together may unpack.
 MOST_TOGETHER = 2_000_000_000
-# Members of a document; a presentation of 500 slides has some 3,000.
+# The most members of a document. A presentation with 500 slides has about 3,000.
 MOST_MEMBERS = 100_000
-# Bytes of an archive's files, and what each counts at least.
+# The most bytes of an archive's files in total, and the bytes for which even the smallest file counts, so
+# that the number of files is bounded too.
 MOST_UNPACKED = 500_000_000
 LEAST_UNPACKED = 25_000
 _BROKEN = (zipfile.BadZipFile, zlib.error, tarfile.TarError, lzma.LZMAError)
 
-# The main part of an OpenDocument file, and what lists the parts of an EPUB.
+# The main part of an OpenDocument file, and the member of an EPUB that names its list of parts.
 _OPENDOCUMENT = "content.xml"
 _EPUB = "META-INF/container.xml"
-# Previews that office programs keep of objects that they can also draw themselves.
+# The folder of previews that office programs store of objects which they can also draw themselves.
 _PREVIEWS = "ObjectReplacements/"
-# Elements of Office formats that show a picture, with the attributes that name its relationship.
-_PICTURES = {"blip": ("embed", "link"), "imagedata": ("id", "relid")}
-_STYLES_OF_HEADINGS = ("heading", "title")
-# Parts of a Word document beside its main text.
-_BESIDE_TEXT = ("header", "footer", "footnotes", "endnotes")
+# Elements of Office formats that show a picture, with the attributes that name the picture's relationship.
+_PICTURE_ELEMENTS = {"blip": ("embed", "link"), "imagedata": ("id", "relid")}
+_HEADING_STYLES = ("heading", "title")
+# Parts of a Word document that are not in its main text.
+_SEPARATE_PARTS = ("header", "footer", "footnotes", "endnotes")
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference to a picture or part; `target` is a member of the package, or a link that leads outside."""
+    """A reference to a picture or to a part of the document.
+
+    Attributes:
+        target: the name of a member of the package, or a link to something outside of it.
+        is_inside: true if the target is a member of the package.
+        kind: the type of the relationship, such as "drawing"; empty in formats without such types.
+    """
 
     target: str
     is_inside: bool
@@ -63,9 +71,9 @@ class Section:
     """A section of a document.
 
     Attributes:
-        place: its name, such as "slide 3"; empty for a text, whose pictures are counted instead.
-        part: the member that it is in.
-        root: the element that holds it; None where the part is HTML.
+        place: its name, such as "slide 3"; empty for a continuous text, whose pictures are numbered instead.
+        part: the member that contains it.
+        root: the XML element that contains it; None if the part is HTML.
     """
 
     place: str
@@ -73,7 +81,7 @@ class Section:
     root: ET.Element | None
 
 
-# The same picture in one form or several, such as SVG and PNG; bytes are a drawing in the page itself.
+# One picture in one or several formats, such as SVG and PNG. Bytes are an SVG inside the page itself.
 Picture = list[Reference | bytes]
 
 
@@ -82,13 +90,13 @@ def opened(path: Path, roots: Sequence[Path]) -> Iterator["Package"]:
     """Open a document.
 
     Raises:
-        UnreadableError: it is no ZIP file.
+        UnreadableError: the document is not a ZIP file.
     """
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        what = f"not the ZIP file that a {path.suffix} is"
-        raise UnreadableError(f"{path}: encrypted or broken: {what}") from None
+        reason = f"not a ZIP file, as a {path.suffix} has to be"
+        raise UnreadableError(f"{path}: encrypted or broken: {reason}") from None
     with archive:
         yield Package(path, archive, roots)
 
@@ -97,99 +105,101 @@ def read(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
     """Yield the figures of a document in reading order."""
     with opened(path, roots) as package:
         for section in sections(package):
-            if section.place:
-                for _, picture in _pictures(package, section):
-                    yield _figure(package, section.place, picture)
-                continue
             for number, (heading, picture) in enumerate(_pictures(package, section), start=1):
                 below = f', below "{heading}"' if heading else ""
-                yield _figure(package, f"picture {number}{below}", picture)
+                place = section.place or f"picture {number}{below}"
+                yield _figure(package, place, picture)
 
 
 def read_archive(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
-    """Yield the figures of the manuscripts in an archive of sources, as Overleaf and arXiv have them."""
+    """Yield the figures of the manuscripts in an archive of sources, such as Overleaf and arXiv provide."""
     with unpacked(path) as (folder, manuscripts, left_out):
         has_figures = False
         for inside, manuscript in manuscripts.items():
             try:
                 for figure in read_figures(manuscript, (folder,)):
                     place = figure.place if len(manuscripts) == 1 else f"{inside} {figure.place}"
-                    # What is not in the archive is nowhere that a revision has.
                     has_figures = True
-                    yield replace(_kept(figure), place=place, missing=())
+                    # Paths in the temporary folder mean nothing in a revision, so `missing` is emptied.
+                    yield replace(_in_memory(figure), place=place, missing=())
             except UnreadableError as error:
-                problem = str(error).removeprefix(f"{manuscript}: ")
-                yield Figure(inside, problem=problem)
+                yield Figure(inside, problem=str(error).removeprefix(f"{manuscript}: "))
         if left_out and has_figures:
             yield Figure("the rest", problem=left_out)
 
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[tuple[Path, dict[str, Path], str]]:
-    """Unpack an archive of sources for a while.
+    """Unpack an archive of sources into a temporary folder.
 
     Yields:
-        The folder, its manuscripts by their path in it, and why something is left out, if it is.
+        The folder, its manuscripts by their path in the folder, and which files of the archive were not
+        unpacked and why, which is empty if all files were.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         left_out = _unpack(path, folder)
-        yield folder, {str(each.relative_to(folder)): each for each in _manuscripts(folder)}, left_out
+        manuscripts = {str(file.relative_to(folder)): file for file in _manuscripts(folder)}
+        yield folder, manuscripts, left_out
 
 
-def _kept(figure: Figure) -> Figure:
-    """Return a figure that does not need its file, which is deleted soon."""
-    forms = tuple(
-        replace(form, stored=form.content) if isinstance(form, Encoded) else form for form in figure.forms
-    )
-    return replace(figure, forms=forms)
+def _in_memory(figure: Figure) -> Figure:
+    """Return the figure with its files read into memory, because the temporary folder is deleted soon."""
+    forms: list[Form] = []
+    for form in figure.forms:
+        forms.append(replace(form, stored=form.content) if isinstance(form, Encoded) else form)
+    return replace(figure, forms=tuple(forms))
 
 
 def _manuscripts(folder: Path) -> list[Path]:
-    """Return the documents of a folder: what TeX begins with; where there is nothing like it, all."""
+    """Return the main LaTeX files of a folder, or all of its documents if it has no main LaTeX file."""
     documents = []
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and is_document(path) and path.suffix.lower() not in ARCHIVES:
+        if path.is_file() and is_document(path) and not is_archive(path):
             documents.append(path)
-    mains = [
-        path for path in documents if path.suffix.lower() in TEXTS and "\\documentclass" in text_of(path)
-    ]
+    texts = [path for path in documents if path.suffix.lower() in TEXTS]
+    mains = [path for path in texts if "\\documentclass" in text_of(path)]
     return mains or documents
 
 
 def _unpack(path: Path, folder: Path) -> str:
-    """Write the files of an archive to a folder, and return why some are left out; empty where none is.
+    """Write the files of an archive to a folder, and return which were left out and why, or "" if none was.
 
-    Links, devices and paths that lead out of the archive are left out: no source needs them.
+    Links, devices, archives and paths that lead out of the folder are left out: no source needs them.
     """
-    left = MOST_UNPACKED
-    left_out = ""
+    remaining = MOST_UNPACKED
+    left_out: list[str] = []
     try:
         for name, member in _members(path):
             parts = name.replace("\\", "/").split("/")
             is_outside = parts[0] == "" or ".." in parts
-            if member is None or is_outside or Path(name).suffix.lower() in ARCHIVES:
-                left_out = f"{name}: is in the archive, and not read"
+            if member is None or is_outside or is_archive(Path(name)):
+                left_out.append(f"{name}: is in the archive, and not read")
                 continue
-            content = member.read(left + 1)
-            left -= max(len(content), LEAST_UNPACKED)
-            if left < 0:
+            content = member.read(remaining + 1)
+            remaining -= max(len(content), LEAST_UNPACKED)
+            if remaining < 0:
                 return f"more than {MOST_UNPACKED // 1_000_000} MB of the archive are not read"
             try:
                 file = folder.joinpath(*parts)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
             except OSError as error:
-                # One has the name of another's folder, or a name that is too long; or the disk is full.
-                left_out = f"{name}: {error.strerror}"
+                # A file has the same name as a folder or a name that is too long, or the disk is full.
+                left_out.append(f"{name}: {error.strerror}")
     except (RuntimeError, EOFError, OSError, NotImplementedError, *_BROKEN) as error:
         reason = joined_lines(error)[:80] or type(error).__name__
         raise UnreadableError(f"{path}: encrypted or broken: {reason}") from None
-    return left_out
+    if len(left_out) > 1:
+        return f"{left_out[0]}; and {len(left_out) - 1} more"
+    return "".join(left_out)
 
 
 def _members(path: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
-    """Yield names and files of an archive, or of what is compressed alone; None for a link or a device."""
+    """Yield the name and the open file of each member of an archive, with None for links and devices.
+
+    A file that is only compressed counts as an archive with this one member.
+    """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
@@ -208,11 +218,12 @@ def _members(path: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
 
 
 class Package:
-    """A document that is a ZIP file, read within limits."""
+    """A document that is a ZIP file, whose members are read within limits."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, roots: Sequence[Path]) -> None:
         self.path = path
-        self.beside = Manuscript(path, roots)
+        # Resolves the links to files outside of the package.
+        self.manuscript = Manuscript(path, roots)
         self._archive = archive
         self._read = 0
         self._files: dict[str, Encoded] = {}
@@ -230,9 +241,9 @@ class Package:
         where = f"{self.path}: {name}"
         try:
             size = self._archive.getinfo(name).file_size
-            # The declared size is checked first; no more than that is read, whatever the data expand to.
+            # The declared size is checked first. Data that expand to more are cut off just after that size.
             if size > MOST_BYTES or self._read + size > MOST_TOGETHER:
-                raise UnreadableError(f"{where}: it unpacks to {size // 1_000_000:,} MB, which is not read")
+                raise UnreadableError(f"{where}: it unpacks to {size // 1_000_000:,} MB, which is too large")
             self._read += size
             with self._archive.open(name) as file:
                 return file.read(size + 1)
@@ -244,27 +255,31 @@ class Package:
             raise UnreadableError(f"{where}: {error}") from None
 
     def file(self, name: str) -> Encoded:
-        """Return a member that is a figure, the same one each time; raises what `read` does."""
+        """Return the figure that a member is: the same object each time, so that it is compared only once.
+
+        Raises:
+            UnreadableError: as `read` does.
+        """
         if name not in self._files:
             self._files[name] = Encoded(partial(self._content, name))
             self._last = name, self.read(name)
         return self._files[name]
 
     def _content(self, name: str) -> bytes:
-        """Return a member that was read before; the last one is in memory."""
+        """Return the content of a member that `read` has checked. The last one stays in memory."""
         if self._last[0] != name:
-            # Whoever keeps a figure reads it after the document was closed.
+            # A caller that keeps the figure may ask for its content after the document was closed.
             archive = self._archive if self._archive.fp else zipfile.ZipFile(self.path)
             with archive.open(name) as file:
                 self._last = name, file.read(archive.getinfo(name).file_size)
         return self._last[1]
 
     def xml(self, name: str) -> ET.Element:
-        """Return the root of a member that is XML."""
+        """Return the root element of an XML member."""
         return parse_xml(self.read(name), f"{self.path}: {name}")
 
     def references(self, part: str) -> dict[str, Reference]:
-        """Return the relationships of a part of an Office document, by id; an empty part is the document."""
+        """Return the relationships of a part of an Office document, by id; "" is the document as a whole."""
         folder, name = posixpath.split(part)
         member = posixpath.join(folder, "_rels", f"{name}.rels")
         if member not in self.names:
@@ -280,22 +295,22 @@ class Package:
         return found
 
     def reference(self, part: str, link: str) -> Reference:
-        """Return what a link in a part of an OpenDocument file or EPUB refers to."""
+        """Return the reference that a link in a part of an OpenDocument file or EPUB stands for."""
         member = target_path(part, link)
         if member in self.names:
             return Reference(member, is_inside=True)
-        # OpenDocument counts the package as a folder, so a file beside it is one level up.
+        # OpenDocument treats the package as a folder, so a file next to the document is one level up.
         return Reference(link.removeprefix("../"), is_inside=False)
 
 
 def parse_xml(content: bytes, where: str) -> ET.Element:
-    """Return the root of an XML document, which may not define entities: these can expand without limit.
+    """Return the root element of an XML document.
 
     Raises:
-        UnreadableError: it is not XML, or defines entities.
+        UnreadableError: the content is not XML, or defines entities, which can expand without limit.
     """
     if b"<!ENTITY" in content:
-        raise UnreadableError(f"{where}: XML with entities of its own is not read")
+        raise UnreadableError(f"{where}: XML that defines entities is not read")
     try:
         return ET.fromstring(content)  # noqa: S314 - without entities, expat needs no more memory than this
     except (ET.ParseError, ValueError, LookupError) as error:
@@ -308,7 +323,7 @@ def local_name(name: str) -> str:
 
 
 def target_path(member: str, target: str) -> str:
-    """Return the member that a relative or absolute path in another member leads to."""
+    """Return the name of the member to which a relative or absolute path in `member` leads."""
     target = unquote(target.partition("#")[0])
     if target.startswith("/"):
         return target[1:]
@@ -342,7 +357,7 @@ def _chapters(package: Package) -> Iterator[Section]:
     members = {}
     for item in _elements(listing, "item"):
         members[item.get("id", "")] = target_path(main, item.get("href", ""))
-    # The spine lists ids of members in reading order.
+    # The spine lists the ids of the chapters in reading order.
     spine = [item.get("idref", "") for item in _elements(listing, "itemref")]
     chapters = [members[name] for name in spine if name in members]
     for number, chapter in enumerate(chapters, start=1):
@@ -353,12 +368,12 @@ def _office_sections(package: Package) -> Iterator[Section]:
     main = _main_part(package)
     root = package.xml(main)
     references = package.references(main)
-    slides = _listed(root, "sldId", references)
-    sheets = _listed(root, "sheet", references)
+    slides = _listed_parts(root, "sldId", references)
+    sheets = _listed_parts(root, "sheet", references)
     for number, (_, slide) in enumerate(slides, start=1):
         yield Section(f"slide {number}", slide, package.xml(slide))
     for sheet, part in sheets:
-        # The pictures of a sheet are not in it, but in a part that it refers to.
+        # A sheet does not contain its pictures. They are in a separate part, to which the sheet refers.
         for reference in package.references(part).values():
             if reference.kind == "drawing" and reference.is_inside:
                 drawing = reference.target
@@ -367,7 +382,7 @@ def _office_sections(package: Package) -> Iterator[Section]:
         return
     yield Section("", main, root)
     for reference in references.values():
-        if reference.kind in _BESIDE_TEXT:
+        if reference.kind in _SEPARATE_PARTS:
             yield Section(reference.kind, reference.target, package.xml(reference.target))
 
 
@@ -375,15 +390,17 @@ def _main_part(package: Package) -> str:
     for reference in package.references("").values():
         if reference.kind == "officeDocument":
             return reference.target
-    raise UnreadableError(f"{package.path}: no document in it")
+    raise UnreadableError(f"{package.path}: it contains no document")
 
 
-def _listed(root: ET.Element, tag: str, references: dict[str, Reference]) -> list[tuple[ET.Element, str]]:
-    """Return the elements of this name, each with the part that it refers to, in their order."""
+def _listed_parts(
+    root: ET.Element, tag: str, references: dict[str, Reference]
+) -> list[tuple[ET.Element, str]]:
+    """Return the elements with this tag in document order, each with the part to which it refers."""
     found = []
     for element in _elements(root, tag):
         for name, value in element.attrib.items():
-            # With a namespace: `id` alone is a number of the slide itself.
+            # Only an `id` with a namespace is a reference: a plain `id` is the slide's own number.
             if name.endswith("}id") and value in references:
                 found.append((element, references[value].target))
     return found
@@ -394,7 +411,7 @@ def _elements(root: ET.Element, tag: str) -> list[ET.Element]:
 
 
 def _pictures(package: Package, section: Section) -> Iterator[tuple[str, Picture]]:
-    """Yield the pictures of a section, each with the heading that it is below."""
+    """Yield the pictures of a section, each with the heading above it."""
     part = section.part
     if section.root is None:
         text = package.read(part).decode("utf-8-sig", errors="replace")
@@ -406,7 +423,7 @@ def _pictures(package: Package, section: Section) -> Iterator[tuple[str, Picture
         return
     relationships = package.references(part)
     heading = ""
-    for element in _shown(section.root):
+    for element in _visible_elements(section.root):
         heading = _heading(element) or heading
         if local_name(element.tag) == "frame":
             links = _links_of_frame(element)
@@ -418,32 +435,33 @@ def _pictures(package: Package, section: Section) -> Iterator[tuple[str, Picture
             yield heading, picture
 
 
-def _shown(root: ET.Element) -> Iterator[ET.Element]:
-    """Yield an element and all below it, without fallbacks for programs that lack newer elements."""
-    waiting = [root]
-    while waiting:
-        element = waiting.pop()
+def _visible_elements(root: ET.Element) -> Iterator[ET.Element]:
+    """Yield an element and its descendants, without the fallbacks for programs that lack newer elements."""
+    stack = [root]
+    while stack:
+        element = stack.pop()
         yield element
-        waiting += [child for child in reversed(element) if local_name(child.tag) != "Fallback"]
+        stack += [child for child in reversed(element) if local_name(child.tag) != "Fallback"]
 
 
 def _heading(element: ET.Element) -> str:
-    """Return the text of a heading; empty for other elements."""
+    """Return the text of the element if it is a heading, otherwise ""."""
     name = local_name(element.tag)
     if name == "h":
         return "".join(element.itertext())
     if name != "p":
         return ""
-    # Not all elements below it: paragraphs in paragraphs would take the square of their number.
+    # Only these children are searched: searching all descendants would take quadratic time if paragraphs
+    # are nested.
     for style in element.iterfind("{*}pPr/{*}pStyle"):
         value = next(iter(style.attrib.values()), "")
-        if value.lower().startswith(_STYLES_OF_HEADINGS):
+        if value.lower().startswith(_HEADING_STYLES):
             return "".join(run.text or "" for run in _elements(element, "t"))
     return ""
 
 
 def _links_of_frame(frame: ET.Element) -> list[str]:
-    """Return the links of the images of an OpenDocument frame: the same picture, in several formats."""
+    """Return the links of the images in an OpenDocument frame, which show one picture in several formats."""
     links = []
     for image in frame:
         if local_name(image.tag) != "image":
@@ -456,23 +474,23 @@ def _links_of_frame(frame: ET.Element) -> list[str]:
 
 
 def _ids_of_picture(element: ET.Element) -> list[str]:
-    """Return the relationships of a picture of an Office document, by id: the picture, and its SVG."""
-    attributes = _PICTURES.get(local_name(element.tag))
+    """Return the relationship ids of a picture in an Office document: its own, then that of its SVG."""
+    attributes = _PICTURE_ELEMENTS.get(local_name(element.tag))
     if attributes is None:
         return []
-    wanted: list[tuple[ET.Element, tuple[str, ...]]] = [(element, attributes)]
+    sources: list[tuple[ET.Element, tuple[str, ...]]] = [(element, attributes)]
     for drawing in _elements(element, "svgBlip"):
-        wanted.append((drawing, ("embed",)))
+        sources.append((drawing, ("embed",)))
     ids = []
-    for owner, names in wanted:
-        for name, value in owner.attrib.items():
+    for source, names in sources:
+        for name, value in source.attrib.items():
             if local_name(name) in names and value:
                 ids.append(value)
     return ids
 
 
 def _figure(package: Package, place: str, picture: Picture) -> Figure:
-    """Return the figure that a picture is, in all forms that can be read."""
+    """Return the figure that a picture shows, with all of its forms that can be read."""
     forms: list[Form] = []
     name = ""
     problem = ""
@@ -485,13 +503,13 @@ def _figure(package: Package, place: str, picture: Picture) -> Figure:
                 forms.append(package.file(source.target))
             except UnreadableError as error:
                 problem = problem or str(error).removeprefix(f"{package.path}: ")
-            continue
-        # A book is read anywhere: no file beside it belongs to it.
-        folders = () if _EPUB in package.names else (package.path.parent,)
-        linked = package.beside.linked(place, source.target, folders)
-        name = name or linked.name
-        forms += linked.forms
-        problem = problem or linked.problem
+        else:
+            # An EPUB is complete in itself: the files next to it do not belong to it.
+            folders = () if _EPUB in package.names else (package.path.parent,)
+            figure = package.manuscript.linked(place, source.target, folders)
+            name = name or figure.name
+            forms += figure.forms
+            problem = problem or figure.problem
     if forms:
         return Figure(place, name, tuple(forms))
-    return Figure(place, name, problem=problem or "the document does not have it")
+    return Figure(place, name, problem=problem or "it is missing from the document")

@@ -1,8 +1,8 @@
-"""The words of a manuscript: its paragraphs and tables, in reading order, without what is no text of its own.
+"""Read the words of a manuscript: its paragraphs and tables, in reading order.
 
-Left out are drawings, the preamble of LaTeX, and lists of references. Nothing here knows what a number means.
-Each format has a reader below. Everything is linear in the length of the text, which somebody else wrote: a
-pattern that can fail far from where it began stops where it could begin again, or has a bound.
+Drawings, the preamble of LaTeX and lists of references are left out. Numbers are not interpreted here. Each
+format has a reader below. Texts are untrusted, so everything takes linear time in their length: a pattern
+that could fail far from its beginning stops where another match could begin, or is bounded.
 """
 
 import csv
@@ -21,17 +21,17 @@ from . import ARCHIVES, PACKAGES, is_manuscript, project_of, read_bounded
 from .package import Package, local_name, opened, sections, unpacked
 from .text import Manuscript, cells_of
 
-# A table with more rows is data.
+# The most rows of a table. A longer table is data, not part of a manuscript.
 MOST_ROWS = 2_000
-# What stands for a citation.
+# The text that replaces a citation.
 CITED = "[cite]"
 
-# Formats whose tables have a separator between cells.
+# Extensions of tables with a separator between cells, with the possible separators.
 _SEPARATED = {".csv": ",;\t", ".tsv": "\t"}
 _HTML_NAMES = (".html", ".htm", ".xhtml")
 _LATEX_NAMES = (".tex", ".ltx", ".latex", ".rnw")
-# What the preamble of LaTeX ends with, in the text itself or in one that it includes.
-_BEGINNING = r"\begin{document}"
+# The end of LaTeX's preamble, in the text itself or in one that it includes.
+_BEGIN_DOCUMENT = r"\begin{document}"
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Passage:
     """A paragraph, or a table with its caption.
 
     Attributes:
-        place: where it is: a page, slide, cell or file; empty where lines are enough.
-        line: of its beginning, from 1; 0 where lines are not counted.
-        text: of the paragraph, with its line breaks; of a table, the caption.
-        rows: cells of the table, row by row; the first rows are its heads. None for a paragraph.
+        place: a page, slide, cell or file; empty if the line is enough.
+        line: the line of its beginning, from 1; 0 if the format has no lines.
+        text: the text of the paragraph with its line breaks, or the caption of the table.
+        rows: the cells of the table, row by row, beginning with the column heads; None for a paragraph.
     """
 
     place: str
@@ -51,7 +51,7 @@ class Passage:
     rows: tuple[tuple[str, ...], ...] | None = None
 
     def place_at(self, offset: int) -> str:
-        """Return where a character of a paragraph, or a row of a table, is."""
+        """Return the place of the character of a paragraph at `offset`, or of the beginning of a table."""
         if not self.line:
             return self.place
         lines = 0 if self.rows is not None else self.text.count("\n", 0, offset)
@@ -59,7 +59,7 @@ class Passage:
 
 
 def has_passages(path: Path) -> bool:
-    """Return true for a file whose words can be read."""
+    """Return true if the words of a file can be read."""
     return path.suffix.lower() in _SEPARATED or is_manuscript(path)
 
 
@@ -67,7 +67,7 @@ def read_passages(path: Path) -> Iterator[Passage]:
     """Yield the paragraphs and tables of a document.
 
     Raises:
-        UnreadableError: it is broken, encrypted or too large.
+        UnreadableError: the document is broken, encrypted or too large.
     """
     ending = path.suffix.lower()
     if ending == ".pdf":
@@ -88,44 +88,49 @@ def read_passages(path: Path) -> Iterator[Passage]:
 
 
 def _texts(path: Path) -> Iterator[Passage]:
-    """Yield the passages of a text and of those that it includes."""
+    """Yield the passages of a text and of the texts that it includes."""
     chunks = list(Manuscript(path, (project_of(path),)).chunks())
-    is_before = any(_BEGINNING in chunk.text for chunk in chunks)
+    in_preamble = any(_BEGIN_DOCUMENT in chunk.text for chunk in chunks)
     reader = _markdown
     if path.suffix.lower() in _HTML_NAMES:
         reader = _html
-    elif is_before or path.suffix.lower() in _LATEX_NAMES:
+    elif in_preamble or path.suffix.lower() in _LATEX_NAMES:
         reader = _latex
     for chunk in chunks:
         text = chunk.text
-        if is_before and _BEGINNING in text:
-            preamble, _, text = text.partition(_BEGINNING)
+        if in_preamble and _BEGIN_DOCUMENT in text:
+            preamble, _, text = text.partition(_BEGIN_DOCUMENT)
             text = "\n" * preamble.count("\n") + text
-            is_before = False
-        if not is_before:
+            in_preamble = False
+        if not in_preamble:
             yield from sorted(reader(text, chunk.name, chunk.line), key=lambda passage: passage.line)
 
 
-def _blank(match: re.Match[str]) -> str:
-    """Return as many lines as the match has, so that those below keep their numbers."""
+def _line_breaks(match: re.Match[str]) -> str:
+    """Return the line breaks of a match, so that the lines below it keep their numbers."""
     return "\n" * match[0].count("\n")
 
 
 def _numbered(matches: Iterable[re.Match[str]], line: int) -> Iterator[tuple[int, re.Match[str]]]:
-    """Yield the matches of a pattern in a text, each with the line that it begins in."""
-    before = 0
+    """Yield the matches of a pattern, each with the number of the line in which it begins.
+
+    Args:
+        matches: matches in the same text, in order.
+        line: number of the text's first line.
+    """
+    previous_start = 0
     for match in matches:
-        line += match.string.count("\n", before, match.start())
-        before = match.start()
+        line += match.string.count("\n", previous_start, match.start())
+        previous_start = match.start()
         yield line, match
 
 
-# An item of a list: "- so", "\\item so", "1. so"
+# The beginning of a list item: "- so", "\\item so", "1. so"
 _ITEM = re.compile(r"\s*(?:[-*+•] |\\item\b|\d{1,2}[.)] )")
 
 
 def _paragraphs(lines: list[str], first: int) -> Iterator[tuple[int, str]]:
-    """Yield what is between blank lines, and each item of a list, with the line that it begins in."""
+    """Yield each paragraph and list item with the number of its first line; `first` is that of `lines[0]`."""
     paragraph: list[str] = []
     for number, line in enumerate([*lines, ""], start=first):
         is_blank = not line.strip()
@@ -136,7 +141,7 @@ def _paragraphs(lines: list[str], first: int) -> Iterator[tuple[int, str]]:
             paragraph.append(line)
 
 
-# Headings of a list of references, and of what can follow it.
+# The heading of a list of references, and the headings that may follow the list.
 _REFERENCES = re.compile(
     r"\W*(?:\d+\.?\s+)?(?:References|Bibliography|Literature|Works cited)\W*", re.IGNORECASE
 )
@@ -154,19 +159,19 @@ _TEX_TABLE = re.compile(
     r"\\begin\{(?P<name>tabular[xy*]?|longtable|tabu|array|tblr)\}(?P<body>.*?)(?:\\end\{(?P=name)\}|\Z)",
     re.DOTALL,
 )
-# A table with the caption that is above or below it, or a table alone.
+# A float, which contains tables and a caption above or below them, or a table outside of a float.
 _TEX_FLOAT = re.compile(
     rf"\\begin\{{table\*?\}}.*?(?:\\end\{{table\*?\}}|\Z)|{_TEX_TABLE.pattern}", re.DOTALL
 )
 _TEX_CAPTION = re.compile(r"\\caption\*?\s*(?:\[[^][]*\])?\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
-# A row ends with \\ or \\[2pt]; a cell with &, of which an escaped one is part of it.
+# A row ends with \\ or \\[2pt]; a cell ends with &, unless it is escaped.
 _TEX_ROW_END = re.compile(r"\\\\(?:\s*\[[^][\n]*\])?|\\tabularnewline\b")
 _TEX_CELL_END = re.compile(r"(?<!\\)&")
 _OPTIONS = r"\*?(?:\s*\[[^][]*\])*"
-# A group can hold groups, two deep.
+# A group in braces, which can contain groups up to two levels deep.
 _GROUP = r"\s*\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
 _TEX_CITATION = re.compile(rf"\\\w{{0,20}}[cC]ite\w{{0,20}}{_OPTIONS}{_GROUP}")
-_TEX_NO_WORDS = re.compile(
+_TEX_WORDLESS = re.compile(
     r"\\(?:\w{0,20}ref|label|url|includegraphics|includesvg|input|include|subfile|bibliography\w*|addbibresource|[vh]space|"
     r"setlength|addtolength|setcounter|c?(?:mid)?rule|cline|cmidrule|begin|end|usepackage|documentclass|graphicspath|"
     rf"(?:row|cell|page|text)?color|definecolor|fontsize|hypersetup){_OPTIONS}(?:\([^()]*\))?(?:{_GROUP})*"
@@ -175,11 +180,13 @@ _TEX_UNIT = re.compile(rf"\\(?:SI|qty){_OPTIONS}\s*\{{([^{{}}]*)\}}\s*\{{([^{{}}
 _TEX_LENGTH = re.compile(
     r"(?<![\d.])[\d.]++\s*+\\(?!times|cdot|pm|percent|approx|leq|geq)[A-Za-z]*(?:width|height|skip|size|indent|sep)\b"
 )
-_TEX_SPAN = re.compile(rf"\\multicolumn\s*\{{(\d{{1,2}})\}}{_GROUP}\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}")
-_TEX_ROWS = re.compile(
+_TEX_MULTICOLUMN = re.compile(
+    rf"\\multicolumn\s*\{{(\d{{1,2}})\}}{_GROUP}\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}"
+)
+_TEX_MULTIROW = re.compile(
     rf"\\multirow{_OPTIONS}\s*\{{[^{{}}]*\}}(?:\s*\[[^][]*\])?(?:{_GROUP}|\s*\*)\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}"
 )
-# Commands that stand for a character, and characters that are written as commands.
+# Commands and special characters of LaTeX, with the characters for which they stand.
 _SYMBOLS = {
     r"\,": "\u2009",
     r"\;": " ",
@@ -208,96 +215,99 @@ _SYMBOLS = {
 _SYMBOL = re.compile(
     "|".join(rf"{re.escape(key)}{'(?![A-Za-z])' if key[-1:].isalpha() else ''}" for key in _SYMBOLS)
 )
-# What ends a sentence without a full stop.
-_TEX_END = re.compile(
+# Commands that end a sentence without a full stop.
+_TEX_SENTENCE = re.compile(
     rf"\\(?:(?:sub)*section|(?:sub)?paragraph|chapter|caption|title)\*?({_GROUP})|\\end\{{(?:table|figure)\*?\}}"
 )
-# The digit of F_1 and of R^2 is part of a name.
+# The digit in a name such as F_1 or R^2, which is not a number of its own.
 _INDEX = re.compile(r"(?<=[A-Za-z])\}?\$?[_^]\{?(\d)\}?(?!\d)")
 
 
 def _latex(text: str, place: str, line: int) -> Iterator[Passage]:
     """Yield the tables and the paragraphs of a LaTeX source."""
-    text = _TEX_NO_TEXT.sub(_blank, text)
+    text = _TEX_NO_TEXT.sub(_line_breaks, text)
     for start, block in _numbered(_TEX_FLOAT.finditer(text), line):
         caption = _TEX_CAPTION.search(block[0])
         title = plain_latex(caption[1]) if caption else ""
         for number, table in _numbered(_TEX_TABLE.finditer(block[0]), start):
             yield _table(place, number, title, _latex_rows(table["body"]))
-    for start, paragraph in _paragraphs(_TEX_TABLE.sub(_blank, text).split("\n"), line):
+    for start, paragraph in _paragraphs(_TEX_TABLE.sub(_line_breaks, text).split("\n"), line):
         yield Passage(place, start, plain_latex(paragraph))
 
 
 def _latex_rows(body: str) -> list[list[str]]:
-    """Return the cells of a table; what is over several columns is in each of them."""
+    """Return the cells of a table; a cell that spans several columns is repeated in each of them."""
     rows = []
     for row in _TEX_ROW_END.split(_TEX_CAPTION.sub("", body)):
-        spread = _TEX_SPAN.sub(_spread, _TEX_ROWS.sub(r"\1", row))
-        rows.append([plain_latex(cell).strip() for cell in _TEX_CELL_END.split(spread)])
+        row = _TEX_MULTICOLUMN.sub(_repeated, _TEX_MULTIROW.sub(r"\1", row))
+        rows.append([plain_latex(cell).strip() for cell in _TEX_CELL_END.split(row)])
     return rows
 
 
-def _spread(match: re.Match[str]) -> str:
-    """Return a cell that is as wide as several once for each of them."""
+def _repeated(match: re.Match[str]) -> str:
+    """Return a cell that spans several columns, repeated for each of them."""
     return " & ".join([match[2]] * int(match[1]))
 
 
 def plain_latex(text: str) -> str:
-    """Return what a source says: the arguments of commands, without those that name files and labels."""
+    """Return the plain text of a LaTeX source.
+
+    The arguments of commands stay, except for names of files and labels, lengths and the like.
+    """
     text = _TEX_CITATION.sub(CITED, text)
-    text = _TEX_END.sub(_ended, text)
+    text = _TEX_SENTENCE.sub(_as_sentence, text)
     text = _TEX_LENGTH.sub("", text)
-    text = _TEX_NO_WORDS.sub("", text)
+    text = _TEX_WORDLESS.sub("", text)
     text = _TEX_UNIT.sub(r"\1 \2", text)
     text = _symbols(text)
     text = re.sub(rf"\\[A-Za-z@]+{_OPTIONS}", " ", text)
     return re.sub(r"[{}]", "", text)
 
 
-def _ended(match: re.Match[str]) -> str:
-    """Return a heading or caption as a sentence, out of its braces."""
+def _as_sentence(match: re.Match[str]) -> str:
+    """Return a heading or caption without its braces, as a sentence."""
     words = (match[1] or "").strip()
     return f" {words[1:-1]}. "
 
 
 def _symbols(text: str) -> str:
-    """Return a text with the characters that TeX's commands stand for."""
+    """Return a text in which TeX's commands for characters are replaced by these characters."""
     text = _INDEX.sub(r"\1", text)
     return _SYMBOL.sub(lambda match: _SYMBOLS[match[0]], text)
 
 
 def _table(place: str, line: int, caption: str, rows: list[list[str]]) -> Passage:
-    """Return a table without empty rows; a row whose head is empty has that of the row above it."""
-    kept: list[tuple[str, ...]] = []
+    """Return a table without empty rows. A row without a head gets the head of the row above it."""
+    filled: list[tuple[str, ...]] = []
     for row in rows[:MOST_ROWS]:
         if not any(row):
             continue
-        if not row[0] and len(kept) > 1 and len(row) == len(kept[-1]):
-            row = [kept[-1][0], *row[1:]]
-        kept.append(tuple(row))
-    return Passage(place, line, caption, tuple(kept))
+        if not row[0] and len(filled) > 1 and len(row) == len(filled[-1]):
+            row = [filled[-1][0], *row[1:]]
+        filled.append(tuple(row))
+    return Passage(place, line, caption, tuple(filled))
 
 
-# Markdown, and texts that are much like it
+# Markdown and similar markups
 
 _MARKDOWN_NO_TEXT = re.compile(
     r"<!--.*?(?:-->|\Z)"
     r"|!\[[^][\n]*\]\((?:[^()\n]|\([^()\n]*\))*\)"  # ![an image](a.png)
-    r"|\A---\n.*?\n---$",  # settings before the text
+    r"|\A---\n.*?\n---$",  # front matter
     re.DOTALL | re.MULTILINE,
 )
 _MARKDOWN_LINK = re.compile(r"\[([^][\n]*)\]\([^()\n]*\)")
 # [see @doe2020, p. 3] and @doe2020
 _MARKDOWN_CITATION = re.compile(r"\[[^][\n@]*@[\w:.-][^][\n]*\]|(?<![\w.])@[A-Za-z][\w:-]+")
-# What parts the heads of a table from its rows: |---|:-:|
+# The line between the heads and the rows of a table: |---|:-:|
 _MARKDOWN_RULE = re.compile(r"[ \t:|]*-[ \t:|-]*")
 _MARKDOWN_CELL_END = re.compile(r"(?<!\\)\|")
 _EMPHASIS = re.compile(r"(?<!\w)[_*]+|[_*]+(?!\w)|`")
 
 
 def _markdown(text: str, place: str, line: int) -> Iterator[Passage]:
-    """Yield the tables and the paragraphs of a text in Markdown, or in a markup that is much like it."""
-    text = _MARKDOWN_NO_TEXT.sub(_blank, text)
+    """Yield the tables and the paragraphs of a text in Markdown or a similar markup."""
+    text = _MARKDOWN_NO_TEXT.sub(_line_breaks, text)
     text = _MARKDOWN_CITATION.sub(CITED, _MARKDOWN_LINK.sub(r"\1", text))
     lines = text.split("\n")
     _blank_references(lines)
@@ -309,7 +319,7 @@ def _markdown(text: str, place: str, line: int) -> Iterator[Passage]:
 
 
 def _blank_references(lines: list[str]) -> None:
-    """Blank the list of references, up to an appendix that may follow."""
+    """Blank the lines of the list of references, up to an appendix if one follows."""
     headings = [number for number, line in enumerate(lines) if _REFERENCES.fullmatch(line)]
     if not headings:
         return
@@ -320,7 +330,7 @@ def _blank_references(lines: list[str]) -> None:
 
 
 def _markdown_tables(lines: list[str]) -> Iterator[tuple[int, list[list[str]]]]:
-    """Yield the cells of each table with the index of its first line, and blank its lines."""
+    """Yield the index of each table's first line with the table's cells, and blank the table's lines."""
     number = 1
     while number < len(lines):
         start = number - 1
@@ -342,20 +352,20 @@ def _markdown_cells(line: str) -> list[str]:
 
 
 def _separated(path: Path) -> Iterator[Passage]:
-    """Yield the one table of a CSV file."""
+    """Yield the table in a CSV or TSV file."""
     text = read_bounded(path).decode("utf-8-sig", errors="replace")
-    first = text.partition("\n")[0]
-    separator = max(_SEPARATED[path.suffix.lower()], key=first.count)
+    first_line = text.partition("\n")[0]
+    separator = max(_SEPARATED[path.suffix.lower()], key=first_line.count)
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=separator))
     except csv.Error as error:
         raise UnreadableError(f"{path}: {error}") from None
     if len(rows) > MOST_ROWS:
-        raise UnreadableError(f"{path}: more than {MOST_ROWS:,} rows are data, and not looked at")
+        raise UnreadableError(f"{path}: more than {MOST_ROWS:,} rows are data, and are not searched")
     yield _table("", 1, "", [[cell.strip() for cell in row] for row in rows])
 
 
-# HTML, and notebooks, which hold it
+# HTML, and notebooks, which contain it
 
 _HTML_NO_TEXT = re.compile(
     r"<!--.*?(?:-->|\Z)|<(?P<tag>script|style|svg|head|pre|textarea)\b.*?(?:</(?P=tag)\s*>|\Z)",
@@ -370,31 +380,32 @@ _HTML_BLOCK = re.compile(
     r"(</?(?:p|div|li|ul|ol|h[1-6]|section|article|blockquote|figure|figcaption|dt|dd|br)\b[^<>]*>)",
     re.IGNORECASE,
 )
-_HTML_RAISED = re.compile(r"<sup\b[^<>]*>([^<]*)</sup>", re.IGNORECASE)
+_HTML_SUPERSCRIPT = re.compile(r"<sup\b[^<>]*>([^<]*)</sup>", re.IGNORECASE)
 
 
 def _html(text: str, place: str, line: int) -> Iterator[Passage]:
-    """Yield the tables of a page, then what is between the tags of its blocks."""
-    text = _HTML_NO_TEXT.sub(_blank, text)
+    """Yield the tables of a page, then the texts between the tags of its blocks."""
+    text = _HTML_NO_TEXT.sub(_line_breaks, text)
     for start, table in _numbered(_HTML_TABLE.finditer(text), line):
         caption = _HTML_CAPTION.search(table[0])
         title = _plain_html(caption[1]) if caption else ""
-        yield _table(place, start, title, [_html_cells(row) for row in _HTML_ROW.split(table[0])[1:]])
+        rows = _HTML_ROW.split(table[0])[1:]
+        yield _table(place, start, title, [_html_cells(row) for row in rows])
     passages: list[Passage] = []
-    # The pattern has a group: the tags between the blocks are in the list, too.
-    for words in _HTML_BLOCK.split(_HTML_TABLE.sub(_blank, text)):
+    # `split` also returns the tags between the blocks, because the pattern has a group. They have no text.
+    for words in _HTML_BLOCK.split(_HTML_TABLE.sub(_line_breaks, text)):
         plain = _plain_html(words).strip()
         if plain:
             blank = words[: len(words) - len(words.lstrip())]
             passages.append(Passage(place, line + blank.count("\n"), plain))
         line += words.count("\n")
-    yield from _until_references(passages)
+    yield from _without_references(passages)
 
 
 def _html_cells(row: str) -> list[str]:
-    """Return the cells of a row; one that is as wide as several is there for each of them."""
+    """Return the cells of a row; a cell that spans several columns is repeated in each of them."""
     cells: list[str] = []
-    # In turn the attributes of a cell, and what it holds.
+    # Alternately the attributes of a cell and its content.
     parts = _HTML_CELL.split(row)[1:]
     for attributes, cell in zip(parts[::2], parts[1::2], strict=True):
         span = _HTML_SPAN.search(attributes)
@@ -403,13 +414,13 @@ def _html_cells(row: str) -> list[str]:
 
 
 def _plain_html(text: str) -> str:
-    """Return what a page says, without tags; the exponent of a power stays one."""
-    raised = _HTML_RAISED.sub(r"^\1", text)
-    return _symbols(unescape(re.sub(r"<[^<>]*>", "", raised)))
+    """Return the text of HTML without tags. A superscript becomes an exponent, such as ^2."""
+    text = _HTML_SUPERSCRIPT.sub(r"^\1", text)
+    return _symbols(unescape(re.sub(r"<[^<>]*>", "", text)))
 
 
 def _notebook(path: Path) -> Iterator[Passage]:
-    """Yield the texts of a notebook, and what its cells show; not what they print while they run."""
+    """Yield the texts of a notebook and the results that its cells display, without what they print."""
     try:
         for number, cell in enumerate(cells_of(path), start=1):
             for passage in _cell(cell, f"cell {number}"):
@@ -419,7 +430,7 @@ def _notebook(path: Path) -> Iterator[Passage]:
 
 
 def _cell(cell: dict[str, Any], place: str) -> Iterator[Passage]:
-    """Yield the passages of a cell: its text, or its outputs in the form that says most."""
+    """Yield the passages of a cell: its text, and each output in the most informative of its formats."""
     if cell.get("cell_type") == "markdown":
         yield from _markdown("".join(cell.get("source", "")), place, 1)
     for output in cell.get("outputs") or ():
@@ -427,72 +438,73 @@ def _cell(cell: dict[str, Any], place: str) -> Iterator[Passage]:
         if "text/html" in shown:
             yield from _html("".join(shown["text/html"]), place, 1)
         else:
-            yield from _markdown("".join(shown.get("text/markdown") or shown.get("text/plain", "")), place, 1)
+            text = shown.get("text/markdown") or shown.get("text/plain", "")
+            yield from _markdown("".join(text), place, 1)
 
 
 # Office formats
 
-_TABLES = ("tbl", "table")
-_BREAKS = {"tab": "\t", "br": "\n", "s": " ", "line-break": "\n"}
+_TABLE_ELEMENTS = ("tbl", "table")
+_BREAK_ELEMENTS = {"tab": "\t", "br": "\n", "s": " ", "line-break": "\n"}
 
 
 def _office(path: Path) -> Iterator[Passage]:
-    """Yield the passages of a document of an office program, or of a book."""
+    """Yield the passages of an office document or an EPUB."""
     with opened(path, (project_of(path),)) as package:
-        passages = list(_parts(package))
-    yield from _until_references(passages)
+        passages = list(_section_passages(package))
+    yield from _without_references(passages)
 
 
-def _parts(package: Package) -> Iterator[Passage]:
-    """Yield the passages of slides, sheets and chapters; in one text, paragraphs are counted."""
+def _section_passages(package: Package) -> Iterator[Passage]:
+    """Yield the passages of slides, sheets and chapters, or the numbered paragraphs of a continuous text."""
     for section in sections(package):
         if section.root is None:
             text = package.read(section.part).decode("utf-8-sig", errors="replace")
             for passage in _html(text, section.place, 1):
                 yield replace(passage, line=0)
         else:
-            for number, passage in enumerate(_elements_in(section.root, section.place), start=1):
-                place = section.place or f"paragraph {number}"
-                yield Passage(place, 0, passage.text, passage.rows)
+            for number, passage in enumerate(_passages_in(section.root, section.place), start=1):
+                yield replace(passage, place=section.place or f"paragraph {number}")
 
 
-def _elements_in(root: ET.Element, place: str) -> Iterator[Passage]:
-    """Yield the paragraphs and tables below an element, and the tables in these."""
-    # Not by recursion: elements can be as deep in each other as somebody likes.
-    waiting = [*reversed(root)]
-    while waiting:
-        element = waiting.pop()
+def _passages_in(root: ET.Element, place: str) -> Iterator[Passage]:
+    """Yield the paragraphs and tables inside an element, including nested tables."""
+    # A stack, not recursion, because an untrusted document can nest elements to any depth.
+    stack = [*reversed(root)]
+    while stack:
+        element = stack.pop()
         name = local_name(element.tag)
-        if name in _TABLES:
+        if name in _TABLE_ELEMENTS:
             yield _table(place, 0, "", _rows_of(element))
-            waiting += reversed(_tables_in(element))
+            stack += reversed(_tables_in(element))
         elif name in ("p", "h"):
             text = _words_of(element)
             if text.strip() and _style_of(element) != "bibliography":
                 yield Passage(place, 0, text)
-            waiting += reversed(_tables_in(element))
+            stack += reversed(_tables_in(element))
         elif name != "Fallback":
-            waiting += reversed(element)
+            stack += reversed(element)
 
 
-def _own(element: ET.Element) -> Iterator[ET.Element]:
-    """Yield an element and all below it, without the tables in it."""
-    waiting = [element]
-    while waiting:
-        below = waiting.pop()
-        yield below
-        waiting += [child for child in reversed(below) if local_name(child.tag) not in _TABLES]
+def _outside_tables(element: ET.Element) -> Iterator[ET.Element]:
+    """Yield an element and its descendants, without the tables in it."""
+    stack = [element]
+    while stack:
+        element = stack.pop()
+        yield element
+        stack += [child for child in reversed(element) if local_name(child.tag) not in _TABLE_ELEMENTS]
 
 
 def _tables_in(element: ET.Element) -> list[ET.Element]:
+    """Return the tables in an element, without the tables nested in these."""
     tables = []
-    for below in _own(element):
-        tables += [child for child in below if local_name(child.tag) in _TABLES]
+    for parent in _outside_tables(element):
+        tables += [child for child in parent if local_name(child.tag) in _TABLE_ELEMENTS]
     return tables
 
 
 def _style_of(paragraph: ET.Element) -> str:
-    """Return the name of a paragraph's style in Word, in small letters."""
+    """Return the name of a paragraph's style in Word, in lower case; "" if it has none."""
     for element in paragraph.iter():
         if local_name(element.tag) == "pStyle":
             return next(iter(element.attrib.values()), "").lower()
@@ -500,23 +512,23 @@ def _style_of(paragraph: ET.Element) -> str:
 
 
 def _rows_of(table: ET.Element) -> list[list[str]]:
-    """Return the cells of a table; one that is as wide as several is there for each of them."""
+    """Return the cells of a table; a cell that spans several columns is repeated in each of them."""
     rows = []
-    for row in _own(table):
+    for row in _outside_tables(table):
         if local_name(row.tag) not in ("tr", "table-row"):
             continue
         cells: list[str] = []
         for cell in row:
             if local_name(cell.tag) in ("tc", "table-cell", "covered-table-cell"):
                 words = _words_of(cell).strip()
-                cells += [words] * _width(cell)
+                cells += [words] * _column_span(cell)
         rows.append(cells)
     return rows
 
 
-def _width(cell: ET.Element) -> int:
-    """Return how many columns a cell of a table in Word takes."""
-    for element in _own(cell):
+def _column_span(cell: ET.Element) -> int:
+    """Return the number of columns that a cell of a Word table spans."""
+    for element in _outside_tables(cell):
         if local_name(element.tag) == "gridSpan":
             value = next(iter(element.attrib.values()), "1")
             return int(value) if value.isdigit() and len(value) < 3 else 1
@@ -524,74 +536,77 @@ def _width(cell: ET.Element) -> int:
 
 
 def _words_of(element: ET.Element) -> str:
-    """Return the text of a paragraph: in Word's formats that of its runs, in OpenDocument all of it."""
-    is_open = "opendocument" in element.tag
+    """Return the text of a paragraph: all of it in OpenDocument, that of its runs in Microsoft's formats."""
+    is_opendocument = "opendocument" in element.tag
     parts: list[str] = []
-    waiting: list[ET.Element | str] = [element]
-    while waiting:
-        below = waiting.pop()
-        if isinstance(below, str):
-            parts.append(below)
+    stack: list[ET.Element | str] = [element]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            parts.append(item)
             continue
-        name = local_name(below.tag)
-        if name == "t" or is_open:
-            parts.append(below.text or "")
-        if name in _BREAKS:
-            parts.append(_BREAKS[name])
-        elif name in ("p", "h") and below is not element:
+        name = local_name(item.tag)
+        if name == "t" or is_opendocument:
+            parts.append(item.text or "")
+        if name in _BREAK_ELEMENTS:
+            parts.append(_BREAK_ELEMENTS[name])
+        elif name in ("p", "h") and item is not element:
             parts.append(" ")
-        for child in reversed(below):
-            # What follows an element comes after all that is in it.
-            if is_open and child.tail:
-                waiting.append(child.tail)
-            if local_name(child.tag) not in _TABLES:
-                waiting.append(child)
+        for child in reversed(item):
+            # The text after an element comes after all text in it.
+            if is_opendocument and child.tail:
+                stack.append(child.tail)
+            if local_name(child.tag) not in _TABLE_ELEMENTS:
+                stack.append(child)
     return "".join(parts)
 
 
-def _until_references(passages: list[Passage]) -> Iterator[Passage]:
-    """Yield passages without those of a list of references, up to an appendix that may follow."""
-    is_below = False
+def _without_references(passages: list[Passage]) -> Iterator[Passage]:
+    """Yield passages without the list of references, which ends at an appendix if one follows."""
+    in_references = False
     for passage in passages:
         if passage.rows is None and _REFERENCES.fullmatch(passage.text.strip()):
-            is_below = True
+            in_references = True
         elif passage.rows is None and _APPENDIX.match(passage.text.strip()):
-            is_below = False
-        if not is_below:
+            in_references = False
+        if not in_references:
             yield passage
 
 
 # PDF
 
-# What a cell of a table can hold beside a number.
-_CELL = r"(?:[-−+±~≈<>(]*\d[\d.,]*(?:[eE][-−+]?\d+|\s?[×·]\s?10\^?[-−+]?\d+)?\s?%?[)*†‡]*|[-–—]|n/a|N/A|±)"
-_ROW = re.compile(rf"(?P<head>.{{0,60}}?)(?P<cells>(?:(?:^|\s+){_CELL}){{2,}})\s*$")
+# A cell of a table: a number with the signs that can be part of it, or a placeholder for a missing one.
+_PDF_CELL = (
+    r"(?:[-−+±~≈<>(]*\d[\d.,]*(?:[eE][-−+]?\d+|\s?[×·]\s?10\^?[-−+]?\d+)?\s?%?[)*†‡]*|[-–—]|n/a|N/A|±)"
+)
+_PDF_ROW = re.compile(rf"(?P<head>.{{0,60}}?)(?P<cells>(?:(?:^|\s+){_PDF_CELL}){{2,}})\s*$")
+# The most words of a row's head. More words are the beginning of a sentence.
 _MOST_HEAD_WORDS = 8
-# A row with one number, which is too short for a line of prose; and the beginning of a caption.
-_SHORT_ROW = re.compile(rf"[A-Z][^.!?\s]*(?: [^.!?\s]+){{0,3}} {_CELL}")
+# A row with one number, which is too short to be a line of prose; and the beginning of a caption.
+_PDF_SHORT_ROW = re.compile(rf"[A-Z][^.!?\s]*(?: [^.!?\s]+){{0,3}} {_PDF_CELL}")
 _PDF_CAPTION = re.compile(r"(?:Table|Figure|Fig\.) ?\d+ ?[:.]")
-# The beginning of a work in a list of references.
-_ENTRY = re.compile(r"\[\d{1,3}\] |\d{1,3}\. [A-Z]")
-# Where the caption of another column begins within a line.
-_BESIDE_CAPTION = re.compile(r" (?=(?:Table|Figure) \d+: )")
-# A line that ends within a word has one of these in place of the hyphen.
+# The beginning of an entry in a list of references.
+_REFERENCE_ENTRY = re.compile(r"\[\d{1,3}\] |\d{1,3}\. [A-Z]")
+# The beginning of the caption of a different column within a line.
+_NEXT_COLUMN_CAPTION = re.compile(r" (?=(?:Table|Figure) \d+: )")
+# The characters that replace the hyphen of a word which is broken across lines.
 _HYPHEN = re.compile(r"[\ufffe\x02]\s*")
 
 
 def _pages(path: Path) -> Iterator[Passage]:
     """Yield the passages of each page, without the lists of references."""
-    is_below = has_references = False
+    in_references = has_references = False
     for place, text in _texts_of_pages(path):
         lines = []
         for line in text.split("\n"):
             if _REFERENCES.fullmatch(line.strip()):
-                is_below = has_references = True
-            elif has_references and _ENTRY.match(line):
-                is_below = True
+                in_references = has_references = True
+            elif has_references and _REFERENCE_ENTRY.match(line):
+                in_references = True
             elif _APPENDIX.match(line) or _PDF_CAPTION.match(line):
-                is_below = False  # TeX puts figures and tables also among the references
+                in_references = False  # TeX also places figures and tables among the references
             is_page_number = line.strip().isdigit()
-            if not is_below and not is_page_number:
+            if not in_references and not is_page_number:
                 lines.append(line.strip())
         yield from _passages_of_page(lines, place)
 
@@ -600,18 +615,18 @@ def _texts_of_pages(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the place and the text of each page that can be read."""
     from .vector import count_pages, text_of_page
 
-    read_bounded(path)  # refuses what is too large, or no file
+    read_bounded(path)  # raises an error if the file is too large or cannot be read
     for number in range(count_pages(os.fspath(path))):
         text = text_of_page(os.fspath(path), number)
         if text is None:
-            continue  # a page that is broken has no words
+            continue  # the page is broken
         text = _HYPHEN.sub("", text.replace("\r\n", "\n"))
-        # Lines of several columns can be one.
-        yield f"page {number + 1}", _BESIDE_CAPTION.sub("\n", text)
+        # PDFium can join the lines of several columns, so a caption can begin within a line.
+        yield f"page {number + 1}", _NEXT_COLUMN_CAPTION.sub("\n", text)
 
 
 def _passages_of_page(lines: list[str], place: str) -> Iterator[Passage]:
-    """Yield the tables of a page, rows of words and numbers below each other, then the rest of it."""
+    """Yield the tables of a page, which are consecutive rows of words and numbers, then its paragraphs."""
     rest: list[str] = []
     rows: list[list[str]] = []
     for line in [*lines, ""]:
@@ -620,13 +635,13 @@ def _passages_of_page(lines: list[str], place: str) -> Iterator[Passage]:
             rows.append(row)
             continue
         if rows:
-            # The line above has the heads; where it is prose, it is part of that, too.
+            # The line above may contain the column heads. It may also be prose, so it stays in the rest.
             heads = rest[-1] if rest else ""
             yield _table(place, 0, "", [[heads], *rows])
             rows = []
             rest.append("")
         # An empty line ends a paragraph.
-        if _SHORT_ROW.fullmatch(line) and not line.endswith("."):
+        if _PDF_SHORT_ROW.fullmatch(line) and not line.endswith("."):
             rest += ["", line, ""]
         elif _PDF_CAPTION.match(line):
             rest += ["", line]
@@ -637,9 +652,9 @@ def _passages_of_page(lines: list[str], place: str) -> Iterator[Passage]:
 
 
 def _row_of(line: str) -> list[str]:
-    """Return the cells of a line that is a row of a table; none of one that is prose, or a date."""
-    match = _ROW.fullmatch(line)
-    # A row has a number with a decimal point.
+    """Return the cells of a line that is a row of a table, or an empty list for prose, dates and the like."""
+    match = _PDF_ROW.fullmatch(line)
+    # A row must contain a number with a decimal point.
     if not match or not re.search(r"\d[.,]\d", match["cells"]):
         return []
     head = match["head"]
@@ -651,8 +666,8 @@ def _row_of(line: str) -> list[str]:
 
 
 def _cells_in(text: str) -> list[str]:
-    """Return the numbers of a row; what is around a ± is one cell."""
-    cells = [cell.strip() for cell in re.findall(_CELL, text)]
+    """Return the numbers of a row; a ± and the numbers around it are one cell."""
+    cells = [cell.strip() for cell in re.findall(_PDF_CELL, text)]
     joined: list[str] = []
     for cell in cells:
         if joined and (cell.startswith("±") or joined[-1].endswith("±")):

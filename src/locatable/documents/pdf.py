@@ -1,7 +1,7 @@
-"""Figures of a PDF: pictures, and vector figures, known by the operators and objects that draw them.
+"""Figures of a PDF: pictures, and vector figures, identified by the operators and objects that draw them.
 
-Most pictures are stored as a PNG file stores them: the same compression, the same filters of lines. Given the
-header of a PNG, Pillow decodes them, far quicker than pypdf, and also where a byte holds several pixels.
+Most PDFs store pictures as PNG files do, with the same compression and the same filters. Once such data are
+wrapped into a PNG file, Pillow decodes them far faster than pypdf does, even with several pixels in a byte.
 """
 
 import hashlib
@@ -32,67 +32,68 @@ from pypdf.generic import (
 
 from ..errors import UnreadableError, joined_lines
 from . import Drawing, Encoded, Figure, Form, Pixels, read_bounded
-from .picture import flattened, require_size
+from .picture import FullBox, flattened, require_size
 from .vector import rendered
 
-# Pages of a result's own PDF, which are compared with figures.
+# The number of pages of a result's PDF that are compared with figures.
 MOST_PAGES = 20
-# Pixels and points: what is smaller in both directions is a bullet or an icon.
+# The smallest sides of a figure. A picture is a bullet or an icon if both of its sides are shorter, a form if
+# either side is.
 SMALLEST_PIXELS = 48
 SMALLEST_POINTS = 72
-# Bytes of operators that are split into words at a time.
-TOGETHER = 1_000_000
-# Figures in figures in figures.
-MOST_LEVELS = 6
+# The number of bytes of operators that are split into words at a time.
+CHUNK_BYTES = 1_000_000
+# The most levels of forms that contain other forms.
+MOST_FORM_LEVELS = 6
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-# Colour types of PNG: one grey value a pixel, three colours, an index into a palette.
-_GREY, _COLOURS, _PALETTE = 0, 2, 3
-# Predictors of PDF from this on are the filters of PNG.
+# The colour types of PNG: one grey value, three colours, or an index into a palette for each pixel.
+_GREY, _RGB, _PALETTE = 0, 2, 3
+# In PDF, predictors with this number and higher ones are the filters of PNG.
 _FIRST_PNG_PREDICTOR = 10
 
-# Entries that differ between copies of an object that draw the same.
-_BESIDE = frozenset(
+# Entries that may differ between two copies of an object that draw the same.
+_IGNORED_ENTRIES = frozenset(
     "/Length /Filter /DecodeParms /Type /Name /Parent /P /StructParent /StructParents /Metadata /PieceInfo "
     "/LastModified /OC /PTEX.FileName /PTEX.PageNumber /PTEX.InfoDict".split()
 )
-# Objects in objects: a figure has about ten, a damaged or hostile file no end.
-_MOST_LEVELS = 40
+# The most levels of nested objects. A figure has about ten; a damaged or hostile file can have any number.
+_MOST_OBJECT_LEVELS = 40
 _STRING = re.compile(rb"\((?:\\.|[^\\()])*\)", re.DOTALL)
 _NAME = re.compile(rb"/([^\s()<>\[\]{}/%]+)")
-# Operators that save and restore the coordinates, change them, and place an object.
+# Operators that save or restore the coordinate system, change it, or place an object.
 _PLACING = re.compile(
     rb"(?P<state>\b[qQ]\b)|(?P<matrix>(?:[-+]?[\d.]{1,20}\s+){6})cm\b|/(?P<name>[^\s()<>\[\]{}/%]+)\s+Do\b"
 )
 
 Value = TypeVar("Value")
-# How coordinates are changed: x to ax + cy + e, y to bx + dy + f.
+# A transformation of coordinates (a, b, c, d, e, f), which maps x to ax + cy + e, and y to bx + dy + f.
 Matrix = tuple[float, float, float, float, float, float]
 _IDENTITY: Matrix = (1, 0, 0, 1, 0, 0)
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """A page, or a form that is placed on one: its operators, and the resources that they name."""
+    """A page, or a form placed on a page: its operators, and the resources to which they refer by name."""
 
     operators: bytes
     resources: DictionaryObject
 
     @classmethod
     def of_page(cls, page: PageObject) -> "Canvas":
-        """Return the canvas that a page is."""
+        """Return the canvas of a page."""
         contents = page.get_contents()
-        # An object of pypdf without keys is false.
+        # Compared with None, because an object of pypdf without keys is falsy.
         operators = contents.get_data() if contents is not None else b""
         return cls(operators, _resources(page, DictionaryObject()))
 
     @classmethod
     def of_form(cls, form: StreamObject, around: DictionaryObject) -> "Canvas":
-        """Return the canvas that a form is; one without resources of its own uses those around it."""
+        """Return the canvas of a form, which uses the resources `around` it if it has none itself."""
         return cls(form.get_data(), _resources(form, around))
 
     def placed(self) -> Iterator[tuple[StreamObject, Matrix]]:
-        """Yield each picture and form that the operators place, once, and how its coordinates are changed."""
+        """Yield each picture and form that the operators place, once, with its transformation."""
         objects = _dictionary(self.resources.get("/XObject"))
         for name, matrix in self._placements().items():
             placed = objects.get(f"/{name}")
@@ -101,7 +102,7 @@ class Canvas:
                 yield placed, matrix
 
     def _placements(self) -> dict[str, Matrix]:
-        """Return the names of the objects that are placed, each with the matrix at its first place."""
+        """Return the names of the placed objects, each with the transformation at its first place."""
         found: dict[str, Matrix] = {}
         matrix = _IDENTITY
         saved: list[Matrix] = []
@@ -118,37 +119,37 @@ class Canvas:
         return found
 
     def drawing(self, render: Callable[[], Image.Image | None] | None = None) -> Drawing:
-        """Return the drawing that all of it is; that of a page can be rendered."""
-        return Drawing(_hash_of_words(self.operators).digest()[:16], self._complete, render)
+        """Return the whole canvas as a drawing, which `render` renders if it is a page."""
+        return Drawing(_hash_words(self.operators).digest()[:16], self._complete, render)
 
     def _complete(self) -> bytes:
-        """Return the digest of the operators and of all that they use."""
-        hasher = _hash_of_words(self.operators)
+        """Return the digest of the operators and of all resources that they use."""
+        hasher = _hash_words(self.operators)
         used = {name.decode("latin-1") for name in _NAME.findall(self.operators)}
         try:
             for kind in sorted(self.resources):
                 group = _dictionary(self.resources[kind])
-                # Of resources that pages share, those alone that this one names.
+                # Pages can share their resources, so only those that this page names count.
                 for name in sorted(name for name in group if name[1:] in used):
                     hasher.update(f"\0{kind}{name}".encode())
-                    _feed(hasher, group[name], _MOST_LEVELS)
+                    _hash_object(hasher, group[name], _MOST_OBJECT_LEVELS)
         except UnreadableError:
             raise
-        except Exception as error:  # as many faults as there are ways to break a PDF
+        except Exception as error:  # pypdf raises exceptions of many kinds for broken files
             raise UnreadableError(f"not a figure that can be read: {error!r:.80}") from None
         return hasher.digest()[:16]
 
 
 def read(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
-    """Yield the figures of a PDF, page by page; none is in another file."""
+    """Yield the figures of a PDF, page by page. `roots` is unused: a PDF refers to no other files."""
     document = _opened(read_bounded(path), f"{path}: ")
     count = _guarded(f"{path}: not a PDF that can be read", lambda: len(document.pages))
     for number in range(count):
-        yield from _figures_on(document, number, partial(rendered, str(path), number))
+        yield _figure_of_page(document, number, partial(rendered, str(path), number))
 
 
 def drawings_of(content: bytes) -> list[Drawing]:
-    """Return the drawing that each page of a result's PDF is, blank ones left out."""
+    """Return the drawing of each page of a result's PDF, without blank pages."""
     document = _opened(content)
 
     def read_pages() -> list[Drawing]:
@@ -163,14 +164,14 @@ def drawings_of(content: bytes) -> list[Drawing]:
 
 
 def _opened(content: bytes, prefix: str = "") -> PdfReader:
-    """Open a PDF; messages of errors begin with `prefix`."""
-    # pypdf warns of every oddity of a broken file.
+    """Open a PDF; error messages begin with `prefix`."""
+    # pypdf logs a warning for each fault of a broken file.
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     document = _guarded(f"{prefix}not a PDF that can be read", lambda: PdfReader(io.BytesIO(content)))
     if not document.is_encrypted:
         return document
     try:
-        # Many are encrypted with an empty password, to forbid copying.
+        # Many PDFs are encrypted with an empty password, only to forbid copying.
         if document.decrypt(""):
             return document
     except (DependencyError, FileNotDecryptedError, NotImplementedError, ValueError):
@@ -179,9 +180,9 @@ def _opened(content: bytes, prefix: str = "") -> PdfReader:
 
 
 def _guarded(problem: str, read: Callable[[], Value]) -> Value:
-    """Call a function that reads a PDF, and raise whatever it raises as UnreadableError.
+    """Call a function that reads a PDF, and raise any exception as `UnreadableError`.
 
-    pypdf raises exceptions of many kinds: there are as many as ways to break a file.
+    Every kind is caught, because pypdf raises exceptions of many kinds for broken files.
     """
     try:
         return read()
@@ -192,29 +193,28 @@ def _guarded(problem: str, read: Callable[[], Value]) -> Value:
         raise UnreadableError(f"{problem}: {reason}") from None
 
 
-def _figures_on(document: PdfReader, number: int, render: Callable[[], Image.Image | None]) -> list[Figure]:
-    """Return a page as a figure, which all of it may be; its parts are the figures placed on it."""
+def _figure_of_page(document: PdfReader, number: int, render: Callable[[], Image.Image | None]) -> Figure:
+    """Return a page as a figure, which the whole page may be; its parts are the figures placed on it."""
     place = f"page {number + 1}"
 
     def read_page() -> Figure:
         page = document.pages[number]
         canvas = Canvas.of_page(page)
         left, lower, right, upper = (float(value) for value in page.mediabox)
-        # So that the page is a square of one, from its upper left corner on.
-        to_page = _product(
-            (1, 0, 0, 1, -left, -upper), (1 / (right - left), 0, 0, -1 / (upper - lower), 0, 0)
-        )
-        parts = tuple(_placed_on(canvas, place, MOST_LEVELS, to_page))
+        # Maps the page to the unit square, with the origin at its upper left corner.
+        scale = (1 / (right - left), 0.0, 0.0, -1 / (upper - lower), 0.0, 0.0)
+        to_page = _product((1, 0, 0, 1, -left, -upper), scale)
+        parts = tuple(_placed_on(canvas, place, MOST_FORM_LEVELS, to_page))
         return Figure(place, "", (canvas.drawing(render),), parts=parts, is_incidental=True)
 
     try:
-        return [_guarded("not a page that can be read", read_page)]
+        return _guarded("not a page that can be read", read_page)
     except UnreadableError as error:
-        return [Figure(place, problem=str(error))]
+        return Figure(place, problem=str(error))
 
 
 def _placed_on(canvas: Canvas, place: str, levels: int, to_page: Matrix) -> Iterator[Figure]:
-    """Yield the pictures and forms on a page or form, each form with what is placed on it in turn."""
+    """Yield the pictures and forms on a page or form; each form has the figures placed on it as parts."""
     for content, placing in canvas.placed():
         kind = content.get("/Subtype")
         matrix = _product(placing, to_page)
@@ -222,30 +222,32 @@ def _placed_on(canvas: Canvas, place: str, levels: int, to_page: Matrix) -> Iter
             yield _picture(place, content, matrix)
         elif kind == "/Form" and levels:
             inner = Canvas.of_form(content, canvas.resources)
-            own = content.get("/Matrix")
-            if own is not None:
-                matrix = _product(cast(Matrix, tuple(float(value) for value in own)), matrix)
+            form_matrix = content.get("/Matrix")
+            if form_matrix is not None:
+                matrix = _product(cast(Matrix, tuple(float(value) for value in form_matrix)), matrix)
             parts = tuple(_placed_on(inner, place, levels - 1, matrix))
-            box = tuple(float(value) for value in cast(ArrayObject, content["/BBox"]))
-            is_small = not _is_large(content)
-            yield Figure(
-                place, "", (inner.drawing(),), parts=parts, box=_box_of(box, matrix), is_incidental=is_small
-            )
+            left, lower, right, upper = (float(value) for value in cast(ArrayObject, content["/BBox"]))
+            is_large = abs(right - left) >= SMALLEST_POINTS and abs(upper - lower) >= SMALLEST_POINTS
+            box = _bounding_box((left, lower, right, upper), matrix)
+            yield Figure(place, "", (inner.drawing(),), parts=parts, box=box, is_incidental=not is_large)
 
 
 def _product(first: Matrix, second: Matrix) -> Matrix:
-    """Return the matrix that changes coordinates by one, then by another."""
+    """Return the transformation that applies the first matrix, then the second."""
     a, b, c, d, e, f = first
     g, h, i, j, k, m = second
     return (
-        *(a * g + b * i, a * h + b * j),
-        *(c * g + d * i, c * h + d * j),
-        *(e * g + f * i + k, e * h + f * j + m),
+        a * g + b * i,
+        a * h + b * j,
+        c * g + d * i,
+        c * h + d * j,
+        e * g + f * i + k,
+        e * h + f * j + m,
     )
 
 
-def _box_of(box: tuple[float, ...], matrix: Matrix) -> tuple[float, float, float, float]:
-    """Return the box around a box whose coordinates are changed."""
+def _bounding_box(box: FullBox, matrix: Matrix) -> FullBox:
+    """Return the bounding box of a box after a transformation."""
     a, b, c, d, e, f = matrix
     corners = list(product(box[::2], box[1::2]))
     across = [a * x + c * y + e for x, y in corners]
@@ -253,16 +255,12 @@ def _box_of(box: tuple[float, ...], matrix: Matrix) -> tuple[float, float, float
     return min(across), min(down), max(across), max(down)
 
 
-def _is_large(form: DictionaryObject) -> bool:
-    left, lower, right, upper = (float(value) for value in cast(ArrayObject, form["/BBox"]))
-    return abs(right - left) >= SMALLEST_POINTS and abs(upper - lower) >= SMALLEST_POINTS
-
-
 def _picture(place: str, image: StreamObject, matrix: Matrix) -> Figure:
+    """Return a picture as a figure; `matrix` transforms its unit square to the page's."""
     width = _int(image, "/Width", 0)
     height = _int(image, "/Height", 0)
-    # Programs that draw from top to bottom place pictures mirrored: left is turned into right. Coordinates of
-    # a page are mirrored once already.
+    # Programs that draw from top to bottom store a picture upside down and place it mirrored. The
+    # determinant is positive then, because `matrix` mirrors the vertical axis of the page as well.
     is_mirrored = matrix[0] * matrix[3] > matrix[1] * matrix[2]
     try:
         if min(width, height) < 1:
@@ -277,22 +275,22 @@ def _picture(place: str, image: StreamObject, matrix: Matrix) -> Figure:
     reference = image.indirect_reference
     forms: list[Form] = [Pixels(load, (reference, is_mirrored) if reference else None)]
     if _is_jpeg(image) and not is_mirrored:
-        # The file that was placed can be known by its bytes, which is quicker.
+        # The bytes of the JPEG file that was placed may be those of a result, and comparing them is faster.
         forms.insert(0, Encoded(lambda: _guarded("not a picture that can be read", image.get_data)))
     is_small = width < SMALLEST_PIXELS and height < SMALLEST_PIXELS
-    box = _box_of((0, 0, 1, 1), matrix)
+    box = _bounding_box((0, 0, 1, 1), matrix)
     return Figure(place, "", tuple(forms), box=box, is_incidental=is_small)
 
 
 def _is_jpeg(image: StreamObject) -> bool:
-    """Return true where a picture is a JPEG file, and nothing else in the PDF changes how it looks."""
+    """Return true if a picture is stored as a JPEG file, and nothing else in the PDF changes its look."""
     filters = image.get("/Filter")
     names = filters if isinstance(filters, list) else [filters]
     return names[-1] == "/DCTDecode" and "/SMask" not in image and "/Decode" not in image
 
 
 def _decoded(image: StreamObject, is_mirrored: bool) -> Image.Image:
-    """Return a picture as it is seen on white paper, in RGB; raises whatever Pillow and pypdf do."""
+    """Return a picture on white paper, in RGB; raises any exception of Pillow and pypdf."""
     layers = _from_png(image)
     mask = image.get("/SMask")
     if layers is not None and mask is not None:
@@ -304,7 +302,7 @@ def _decoded(image: StreamObject, is_mirrored: bool) -> Image.Image:
 
 
 def _with_alpha(picture: Image.Image, alpha: Image.Image | None) -> Image.Image | None:
-    """Return a picture with its transparency; None where that has another size, which pypdf scales."""
+    """Return a picture with its transparency; None if the mask has a different size, which pypdf handles."""
     if alpha is None or alpha.size != picture.size:
         return None
     picture = picture.convert("RGB")
@@ -313,20 +311,20 @@ def _with_alpha(picture: Image.Image, alpha: Image.Image | None) -> Image.Image 
 
 
 def _from_png(image: StreamObject) -> Image.Image | None:
-    """Return a picture that is compressed as PNG does; None for others."""
-    settings = _first(image.get("/DecodeParms"))
-    if _first(image.get("/Filter")) != "/FlateDecode" or not isinstance(settings, DictionaryObject):
+    """Return a picture that is compressed as in a PNG file; None for other pictures."""
+    settings = _only(image.get("/DecodeParms"))
+    if _only(image.get("/Filter")) != "/FlateDecode" or not isinstance(settings, DictionaryObject):
         return None
     if "/Decode" in image or "/Mask" in image or _int(settings, "/Predictor", 1) < _FIRST_PNG_PREDICTOR:
         return None
-    kind, palette = _colours(image.get("/ColorSpace"))
-    channels = 3 if kind == _COLOURS else 1
+    kind, palette = _png_colours(image.get("/ColorSpace"))
+    channels = 3 if kind == _RGB else 1
     if kind is None or _int(settings, "/Colors", 1) != channels:
         return None
     width = _int(image, "/Width", 0)
     height = _int(image, "/Height", 0)
     bits = _int(image, "/BitsPerComponent", 8)
-    # The three zeros are the only methods of compression and filtering that PNG has, and "not interlaced".
+    # The three zeros stand for the only compression and filter methods of PNG, and for "not interlaced".
     png = _PNG + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0))
     if kind == _PALETTE:
         png += _chunk(b"PLTE", palette)
@@ -341,23 +339,24 @@ def _chunk(name: bytes, content: bytes) -> bytes:
     return length + name + content + checksum
 
 
-def _colours(space: Any) -> tuple[int | None, bytes]:
-    """Return the colour type of PNG, and the palette, for a colour space; None where PNG has no such type."""
+def _png_colours(space: Any) -> tuple[int | None, bytes]:
+    """Return the PNG colour type, or None if PNG has no such type, and the palette of a colour space."""
     space = space.get_object() if space is not None else None
     if not isinstance(space, ArrayObject):
-        return {"/DeviceGray": _GREY, "/DeviceRGB": _COLOURS}.get(str(space)), b""
+        return {"/DeviceGray": _GREY, "/DeviceRGB": _RGB}.get(str(space)), b""
     name = space[0]
     if name == "/ICCBased":
         number = _int(cast(DictionaryObject, space[1].get_object()), "/N", 0)
-        return {1: _GREY, 3: _COLOURS}.get(number), b""
+        return {1: _GREY, 3: _RGB}.get(number), b""
     if name == "/Indexed":
-        base, _ = _colours(space[1])
-        if base == _COLOURS:
-            return _PALETTE, _bytes_of(space[3].get_object())
-    return {"/CalGray": _GREY, "/CalRGB": _COLOURS}.get(str(name)), b""
+        base, _ = _png_colours(space[1])
+        if base == _RGB:
+            return _PALETTE, _palette_bytes(space[3].get_object())
+    return {"/CalGray": _GREY, "/CalRGB": _RGB}.get(str(name)), b""
 
 
-def _bytes_of(table: Any) -> bytes:
+def _palette_bytes(table: Any) -> bytes:
+    """Return the bytes of a palette, which is stored as a stream or as a string."""
     if isinstance(table, StreamObject):
         return table.get_data()
     if isinstance(table, ByteStringObject):
@@ -365,8 +364,8 @@ def _bytes_of(table: Any) -> bytes:
     return cast(bytes, table.original_bytes)
 
 
-def _first(value: Any) -> Any:
-    """Return the only filter or settings of a stream; None where there are several."""
+def _only(value: Any) -> Any:
+    """Return the only filter, or its settings, of a stream; None if there are several or none."""
     if value is None:
         return None
     value = value.get_object()
@@ -375,30 +374,37 @@ def _first(value: Any) -> Any:
     return value[0].get_object() if len(value) == 1 else None
 
 
-def _int(values: DictionaryObject, name: str, otherwise: int) -> int:
+def _int(values: DictionaryObject, name: str, default: int) -> int:
+    """Return an entry of a dictionary as an integer."""
     value = values.get(name)
-    return otherwise if value is None else int(cast(Any, value.get_object()))
+    return default if value is None else int(cast(Any, value.get_object()))
 
 
-def _resources(owner: DictionaryObject, otherwise: DictionaryObject) -> DictionaryObject:
-    found = owner.get("/Resources")
-    return _dictionary(found) if found is not None else otherwise
+def _resources(owner: DictionaryObject, default: DictionaryObject) -> DictionaryObject:
+    """Return the resources of a page or form."""
+    resources = owner.get("/Resources")
+    return default if resources is None else _dictionary(resources)
 
 
 def _dictionary(value: Any) -> DictionaryObject:
-    found = value.get_object() if value is not None else None
-    return found if isinstance(found, DictionaryObject) else DictionaryObject()
+    """Return the dictionary to which a value refers; an empty one for any other value."""
+    value = None if value is None else value.get_object()
+    return value if isinstance(value, DictionaryObject) else DictionaryObject()
 
 
-def _hash_of_words(content: bytes) -> "hashlib._Hash":
-    """Hash words with one space between them, a few at a time: in memory, all are many times the content."""
+def _hash_words(content: bytes) -> "hashlib._Hash":
+    """Hash the words of the content with a single space between them.
+
+    Only a part is split at a time, because all words together would take many times the memory of the
+    content.
+    """
     hasher = hashlib.sha256()
     separator = b""
     rest = b""
-    for start in range(0, len(content), TOGETHER):
-        words = (rest + content[start : start + TOGETHER]).split(None)
-        # The last word may go on.
-        ends_here = content[start + TOGETHER - 1 : start + TOGETHER].isspace()
+    for start in range(0, len(content), CHUNK_BYTES):
+        words = (rest + content[start : start + CHUNK_BYTES]).split(None)
+        # The last word may continue in the next part.
+        ends_here = content[start + CHUNK_BYTES - 1 : start + CHUNK_BYTES].isspace()
         rest = b"" if ends_here or not words else words.pop()
         if words:
             hasher.update(separator + b" ".join(words))
@@ -408,26 +414,26 @@ def _hash_of_words(content: bytes) -> "hashlib._Hash":
     return hasher
 
 
-def _feed(hasher: "hashlib._Hash", value: Any, levels: int) -> None:
-    """Hash an object and those that it refers to by their values, however these are written."""
+def _hash_object(hasher: "hashlib._Hash", value: Any, levels: int) -> None:
+    """Hash an object and all objects to which it refers by their values, however the file spells them."""
     if not levels:
         raise UnreadableError("not a figure that can be read: objects nested too deeply")
     value = value.get_object() if isinstance(value, IndirectObject) else value
     if isinstance(value, DictionaryObject):
         hasher.update(b"<")
-        for key in sorted(key for key in value if key not in _BESIDE):
+        for key in sorted(key for key in value if key not in _IGNORED_ENTRIES):
             hasher.update(key.encode())
-            _feed(hasher, value.raw_get(key), levels - 1)
+            _hash_object(hasher, value.raw_get(key), levels - 1)
         if isinstance(value, StreamObject):
             hasher.update(b" ".join(value.get_data().split()))
         hasher.update(b">")
     elif isinstance(value, ArrayObject):
         hasher.update(b"[")
         for item in value:
-            _feed(hasher, item, levels - 1)
+            _hash_object(hasher, item, levels - 1)
         hasher.update(b"]")
     elif isinstance(value, FloatObject | NumberObject):
-        # Programs write the same number with more digits or fewer.
+        # Programs write the same number with different numbers of digits.
         hasher.update(b"%.5g " % float(value))
     else:
         hasher.update(f"{value!r} ".encode())

@@ -1,8 +1,11 @@
-"""Pictures as pixels: opened within limits, brought to a form in which copies are equal, and compared.
+"""Open pictures within limits, convert them to a form in which copies are equal, and compare them.
 
-A copy of a picture can be scaled, stretched, compressed, cropped, or drawn upon, and be a part of another
-picture or of a page. So pictures are cut into blocks, which blank lines separate. A block is aligned with one
-of an original, and then both are compared pixel by pixel: copying explains small differences, and no others.
+A copy of a picture may be scaled, stretched, compressed, cropped or annotated, and may be part of a larger
+picture or a page. So pictures are cut at blank rows and columns into blocks. A block is aligned with a block
+of an original, and then the two are compared pixel by pixel. A difference is accepted only if copying
+explains it.
+
+The constants below are tuned by measurements: after a change, run `make documents`, which scores a corpus.
 """
 
 import hashlib
@@ -16,82 +19,88 @@ from PIL import Image, UnidentifiedImageError, features
 
 from ..errors import UnreadableError, joined_lines
 
-# Formats that are read. Not EPS: Pillow starts Ghostscript for it.
+# The formats that are opened. EPS is left out because Pillow would run Ghostscript for it.
 FORMATS = ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000"]
 if features.check("avif"):
     FORMATS.append("AVIF")
-# Pixels of a picture that is opened: 400 MB in memory as four bytes each, for a moment.
+# The most pixels of a picture that is opened. With four bytes each, they briefly take 400 MB of memory.
 MOST_PIXELS = 100_000_000
 TOO_LARGE = f"pictures of more than {MOST_PIXELS // 1_000_000} megapixels are not opened"
-# Side of the square that a block is reduced to, to find similar ones.
+# The side of the square to which a block is reduced in order to find similar blocks.
 SIDE = 48
-# How far a pixel is from the background's grey where something is drawn; JPEG's noise is below.
+# Grey values by which a pixel must differ from the background to count as drawn. JPEG's noise is below this.
 FOREGROUND = 40
-# Longer side at which a picture is cut into blocks, and the shorter side of a block there.
+# The longer side of a picture when it is cut into blocks, and the least shorter side of such a block.
 CUT_AT = 1_800
 SMALLEST_BLOCK = 80
-# Shorter side of any picture that is compared.
+# The least shorter side of any picture that is compared.
 SMALLEST = 40
-# Width of the margin, of one, whose commonest grey is the background.
+# The width of the margin as a share of the picture. The most common grey value in it is the background's.
 MARGIN = 0.08
-# Share of a block's margin that has one grey where the block is a figure with its own background.
+# The least share of a block's margin with the same grey value if the block has a background of its own.
 PLAIN = 0.8
-# Cuts within a block that was cut out.
+# The most levels of cuts: a block that was cut out can be cut again.
 MOST_CUTS = 12
 
-# Columns and rows at which blocks are aligned, and at which they are compared.
+# The columns or rows at which blocks are aligned, and at which they are compared.
 COARSE = 160
 FINE = 480
-# Share of an original that a copy must show, and how many times more it may be scaled across than down, or
-# less: a straight line is like any other one that is stretched enough.
+# The share of an original that a copy must show, and the most by which a copy may be stretched in one
+# direction relative to the other: any two straight lines look alike if one is stretched enough.
 LEAST_SHOWN = 0.6
 MOST_STRETCHED = 2.0
-# Steps of an alignment, as shares of a block's width and height: coarse ones, and at the finer size.
+# The steps by which an alignment is improved, as shares of the block's width and height, at the coarse and
+# at the fine size.
 STEPS = (0.01, 0.004, 0.0015)
 FINE_STEPS = (0.002, 0.0008)
-# Columns and rows at which a copy is compared in the end, and steps of the alignment for this: digits of a
-# table are told apart there.
+# The columns or rows of a final comparison, at which the digits of a table can be distinguished, and the
+# steps of its alignment.
 CLOSE = 1_000
 CLOSE_STEPS = (0.0025, 0.001, 0.0004)
-# Pixels of a tile that are absent there, at most: 13 were measured of copies, and 18 of changed digits.
+# The most pixels of a tile that may be absent there. Copies lack up to 13; a changed digit leaves 18 or more
+# absent.
 MOST_ABSENT_CLOSELY = 15
-# Samples of a profile, and the sizes of an original beside the copy that are tried.
+# The samples of a profile, and the sizes of an original, relative to the copy, that are tried.
 SAMPLES = 200
 SCALES = np.geomspace(0.62, 1.3, 75)
 
-# Grey values. Pixels are off where they are further from each pixel around their place than this:
-# JPEG at quality 20, printing colours and every usual scaling leave fewer.
+# Grey values by which a pixel must differ from all pixels around the same place in the other picture to
+# count as different. JPEG at quality 20, print colours and all usual kinds of scaling leave few such pixels.
 OFF = 60
-# Two results' figures differ where they are further apart than this.
+# Grey values by which the figures of two results must differ at a pixel to count as different there.
 DIFFERENT = 24
-# Pixels in which they must differ, for a copy to tell which it is of.
+# The least number of pixels in which they must differ, so that a copy of one can be assigned to it.
 ENOUGH_DIFFERENT = 16
-# Pixels around a place whose colours the original has there, and how far another colour is from these.
+# A colour covers the original if it differs by more than COVERING from all of the original's colours within
+# AROUND pixels.
 AROUND = 4
 COVERING = 30
-# Side of the tiles.
+# The side of a tile, in which absent pixels are counted.
 TILE = 16
-# Share of an original's drawing that is in each copy of it: 0.951 and more were measured, of other figures of
-# the same kind 0.84 and less. Where only digits of a table differ, it is 0.97.
+# The least share of an original's drawing that must be in a copy. Copies were measured at 0.951 and more,
+# different figures of the same kind at 0.84 and less. If only digits of a table differ, it is 0.97.
 LEAST_FOUND = 0.96
-# Share of a copy's drawing that is in the original, and share of that which an arrow, a box or a letter may
-# cover: a box around a curve has as many pixels as the curve.
+# The least share of a copy's drawing that must be in the original, and the most of the original's drawing
+# that annotations such as arrows, boxes and letters may cover. A box around a curve has as many pixels as
+# the curve.
 LEAST_EXPLAINED = 0.5
 MOST_COVERED = 0.15
-# A changed digit leaves at least 16 pixels of a tile absent, JPEG at quality 20 at most 12; of pictures at
-# least so wide or high.
+# The most pixels of a tile that may be absent, for pictures at least TILES_AT wide or high. A changed digit
+# leaves at least 16 absent; JPEG at quality 20 leaves at most 12 absent.
 MOST_ABSENT = 12
 TILES_AT = 240
-# Beside an aligned block, the share of its width and height in which its lines are looked for.
-BESIDE = 0.03
-# Pixels to the sides with which a line contrasts, and the share of a column or row that it has, at least.
-# Less contrast, and a smaller share, are enough in the other picture: a copy may be blurred, or drawn upon.
+# The border around an aligned block in which its lines are also searched, as a share of its width and height.
+BORDER = 0.03
+# A line contrasts with the pixels at this distance on both sides, over at least this share of a column or
+# row. Less contrast and a smaller share are enough in the other picture, because a copy may be blurred or
+# annotated.
 SIDES = 6
 LINE = 0.6
 FAINT = 13
 FAINT_LINE = 0.3
-# Share of an original that is drawn, without straight lines, for a copy to tell anything: of a cell of a
-# confusion matrix, with its number, it is 0.008, and many look alike. Of a single thin curve it is 0.024.
+# The least share of an original that must be drawn, without straight lines, so that its copies can be
+# recognized. A cell of a confusion matrix with its number has 0.008, and many look alike. A single thin
+# curve has 0.024.
 LEAST_DRAWN = 0.015
 
 Box = tuple[int, int, int, int]
@@ -100,7 +109,11 @@ Values = np.ndarray
 
 
 def opened(content: bytes) -> Image.Image:
-    """Open a picture as it is seen on white paper, in RGB."""
+    """Return a picture on white paper, in RGB.
+
+    Raises:
+        UnreadableError: the picture cannot be decoded, or is too large.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -112,25 +125,25 @@ def opened(content: bytes) -> Image.Image:
     except UnreadableError:
         raise
     except UnidentifiedImageError:
-        # Its message names an object in memory, not the picture.
+        # The message of this exception names an object in memory, which says nothing to a user.
         raise UnreadableError("not a picture that can be read") from None
     except Exception as error:
-        # Decoders raise whatever broken bytes make of them.
+        # Decoders raise exceptions of many kinds for broken files.
         reason = joined_lines(error)[:80] or type(error).__name__
         raise UnreadableError(f"not a picture that can be read: {reason}") from None
 
 
 def require_size(width: int, height: int) -> None:
-    """Refuse a picture that would take too much memory."""
+    """Raise `UnreadableError` if a picture of this size would take too much memory."""
     if width * height > MOST_PIXELS:
         raise UnreadableError(TOO_LARGE)
 
 
 def flattened(image: Image.Image) -> Image.Image:
-    """Return a picture in RGB, on white where it is transparent: what its copies in other formats show."""
+    """Return a picture in RGB, with white in place of transparency, as its copies in other formats look."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=float)
-        # Numbers above 255 are of 16 bits, of which Pillow would keep the lower ones.
+        # Values above 255 have 16 bits, of which Pillow's conversion would keep only the lower eight.
         top = 65535.0 if values.max(initial=0) > 255 else 255.0
         grey = values.clip(0, top) * (255 / top)
         image = Image.fromarray(grey.astype(np.uint8))
@@ -146,9 +159,9 @@ def flattened(image: Image.Image) -> Image.Image:
 
 
 def pixel_digest(image: Image.Image) -> bytes:
-    """Return what pictures with the same size and pixels have in common."""
+    """Return a digest that is equal for pictures with the same size and pixels."""
     hasher = hashlib.sha256(b"%d %d\0" % image.size)
-    # A few lines at a time: all of a large picture's bytes would need twice its memory.
+    # Only some lines at a time, because the bytes of a whole picture would double its memory.
     for top in range(0, image.height, 256):
         lines = image.crop((0, top, image.width, min(top + 256, image.height)))
         hasher.update(lines.tobytes())
@@ -156,7 +169,7 @@ def pixel_digest(image: Image.Image) -> bytes:
 
 
 def small_enough(picture: Image.Image, longer_side: int) -> Image.Image:
-    """Return a picture at a size at which many fit into memory."""
+    """Return a picture reduced to at most this longer side, so that many pictures fit into memory."""
     scale = longer_side / max(picture.size)
     if scale >= 1:
         return picture
@@ -165,9 +178,10 @@ def small_enough(picture: Image.Image, longer_side: int) -> Image.Image:
 
 
 def blocks(picture: Image.Image) -> list[Box]:
-    """Return the boxes of what a picture shows: of all of it, then of blocks that white lines separate.
+    """Return the boxes of a picture's blocks, which blank rows and columns separate, the largest first.
 
-    The axes of a plot are such a block, without titles and labels; so is each figure of several in a picture.
+    The first box contains everything that is drawn. A plot's axes without titles and labels are a block, and
+    so is each figure if a picture contains several.
     """
     values = np.asarray(picture.convert("L"), dtype=np.int16)
     background = _background(values)
@@ -185,7 +199,7 @@ def blocks(picture: Image.Image) -> list[Box]:
 
 
 def _background(values: Values) -> int:
-    """Return the commonest grey of a picture's margin; a frame around it is narrower."""
+    """Return the grey value of the background: the most common one in the margin, which no frame fills."""
     return int(np.bincount(_margin(values), minlength=256).argmax())
 
 
@@ -193,12 +207,12 @@ def _margin(values: Values) -> Values:
     height, width = values.shape
     rows = max(1, round(MARGIN * height))
     columns = max(1, round(MARGIN * width))
-    margin = [values[:rows], values[-rows:], values[:, :columns], values[:, -columns:]]
-    return np.concatenate([part.ravel() for part in margin])
+    sides = [values[:rows], values[-rows:], values[:, :columns], values[:, -columns:]]
+    return np.concatenate([side.ravel() for side in sides])
 
 
 def _cut_on_own_background(values: Values, box: Box, background: int) -> Iterator[Box]:
-    """Yield the blocks in a box that is a figure of another background, such as a dark one on white paper."""
+    """Yield the blocks in a box if it has a different background, such as a dark figure on white paper."""
     left, upper, right, lower = box
     part = values[upper:lower, left:right]
     own = _background(part)
@@ -211,7 +225,7 @@ def _cut_on_own_background(values: Values, box: Box, background: int) -> Iterato
 
 
 def _trimmed(drawn: Values, box: Box) -> Box | None:
-    """Return a box without blank lines around what is drawn; None for a blank one."""
+    """Return a box without the blank rows and columns around its content, or None if it is blank."""
     left, upper, right, lower = box
     part = drawn[upper:lower, left:right]
     rows = np.flatnonzero(part.any(axis=1))
@@ -227,7 +241,7 @@ def _trimmed(drawn: Values, box: Box) -> Box | None:
 
 
 def _cut(drawn: Values, box: Box, cuts: int) -> Iterator[Box]:
-    """Yield the blocks in a box: it is cut at blank rows and columns until none is left."""
+    """Yield the blocks in a box, which is cut at blank rows and columns over at most `cuts` levels."""
     trimmed = _trimmed(drawn, box)
     if trimmed is None or shorter_side(trimmed) < SMALLEST_BLOCK:
         return
@@ -246,17 +260,17 @@ def _cut(drawn: Values, box: Box, cuts: int) -> Iterator[Box]:
 
 
 def _runs(line: Values) -> list[tuple[int, int]]:
-    """Return start and stop of each run of true values that is as long as a block."""
+    """Return the start and stop of each run of true values."""
     edges = np.flatnonzero(np.diff(line.astype(np.int8), prepend=0, append=0))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def _without_frame(drawn: Values, box: Box) -> Box:
-    """Return a box without the frame around it, which is at most a tenth of it wide."""
+    """Return a box without the frame around it, which is at most a tenth as wide as the box."""
     left, upper, right, lower = box
     part = drawn[upper:lower, left:right]
-    most = min(part.shape) // 10
-    for width in range(most):
+    widest = min(part.shape) // 10
+    for width in range(widest):
         sides = (part[width], part[-1 - width], part[:, width], part[:, -1 - width])
         if min(side.mean() for side in sides) < 0.9:
             return left + width, upper + width, right - width, lower - width
@@ -274,34 +288,40 @@ def area(box: FullBox) -> float:
 
 
 def covers(outer: FullBox, inner: FullBox) -> bool:
-    """Return true where most of a box lies in another."""
+    """Return true if most of the inner box lies in the outer one."""
     width = min(outer[2], inner[2]) - max(outer[0], inner[0])
     height = min(outer[3], inner[3]) - max(outer[1], inner[1])
     return width > 0 and height > 0 and width * height >= 0.8 * area(inner)
 
 
 def scaled(box: FullBox, across: float, down: float) -> FullBox:
-    """Return a box in other units of width and height."""
+    """Return a box in different units of width and height."""
     return box[0] * across, box[1] * down, box[2] * across, box[3] * down
 
 
 def square(picture: Image.Image, box: FullBox) -> Values:
-    """Return a part of a picture, reduced to a grey square."""
+    """Return a part of a picture reduced to a grey square with `SIDE` rows and columns."""
     return np.asarray(picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX, box=box))
 
 
 def square_shown(picture: Image.Image, box: FullBox) -> tuple[Values, Values]:
-    """Return the same of a box that may lie beyond the picture, and true where it does not."""
+    """Return the square of a box that may extend beyond the picture, and true where it is in the picture."""
     left, upper, right, lower = (round(value) for value in box)
     part = picture.convert("L").crop((left, upper, right, lower))
     is_shown = Image.new("L", picture.size, 255).crop((left, upper, right, lower))
-    reduced = [np.asarray(one.resize((SIDE, SIDE), Image.Resampling.BOX)) for one in (part, is_shown)]
+    reduced = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX)) for image in (part, is_shown)]
     return reduced[0], reduced[1] == 255
 
 
 def nearest(inside: Values, squares: Values, is_shown: Values | None = None) -> Values:
-    """Return the mean distance in grey values of a reduced block from each of many, where it is shown."""
-    # Bytes without a sign would wrap around below zero.
+    """Return the mean distance in grey values between a reduced block and each of many squares.
+
+    Args:
+        inside: the reduced block.
+        squares: squares with which it is compared.
+        is_shown: true for the pixels that count; by default all.
+    """
+    # Unsigned bytes would wrap around below zero.
     difference = np.abs(squares.astype(np.int16) - inside.astype(np.int16))
     if is_shown is None:
         return np.asarray(difference.mean(axis=(1, 2)))
@@ -309,16 +329,16 @@ def nearest(inside: Values, squares: Values, is_shown: Values | None = None) -> 
 
 
 def says_something(inside: Values) -> bool:
-    """Return true where a reduced block shows anything; blank ones are all alike."""
+    """Return true if a reduced block shows anything: blank blocks are all alike."""
     return float(inside.std()) > 2.0
 
 
 class Part:
-    """A part of a picture that is aligned with others.
+    """A part of a picture that is aligned with parts of other pictures.
 
     Attributes:
-        picture: all of it.
-        box: of the part.
+        picture: the whole picture.
+        box: the box of the part in the picture.
     """
 
     def __init__(self, picture: Image.Image, box: FullBox) -> None:
@@ -327,7 +347,10 @@ class Part:
         self._reduced: dict[int, Image.Image] = {}
 
     def reduced(self, columns: int) -> tuple[Image.Image, int]:
-        """Return the picture in grey, reduced as far as the part keeps so many columns, and the factor."""
+        """Return the whole picture in grey, reduced by an integer factor, and the factor.
+
+        The factor is the largest for which the part keeps at least this many columns and rows.
+        """
         factor = max(1, int(shorter_side(self.box) // columns))
         if factor not in self._reduced:
             grey = self.picture.convert("L")
@@ -337,11 +360,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where an original is in a copy.
+    """The place of an original in a copy.
 
     Attributes:
-        box: the part of the original.
-        placed: the same part in the copy; a cropped copy does not hold all of it.
+        box: the box of the part in the original.
+        placed: the box of the same part in the copy. It extends beyond a copy that is cropped.
     """
 
     box: FullBox
@@ -349,21 +372,26 @@ class Alignment:
 
     @property
     def stretched(self) -> float:
-        """How many times more the copy is scaled in one direction than in the other."""
+        """The factor by which the copy is scaled more in one direction than in the other."""
         across = (self.placed[2] - self.placed[0]) / (self.box[2] - self.box[0])
         down = (self.placed[3] - self.placed[1]) / (self.box[3] - self.box[1])
         return max(across, down) / min(across, down)
 
     def in_copy(self, box: FullBox) -> FullBox:
-        """Return where a box of the original is in the copy."""
-        return _carried(box, self.box, self.placed)
+        """Return the box in the copy that corresponds to a box in the original."""
+        return _mapped(box, self.box, self.placed)
 
     def in_original(self, box: FullBox) -> FullBox:
-        """Return where a box of the copy is in the original."""
-        return _carried(box, self.placed, self.box)
+        """Return the box in the original that corresponds to a box in the copy."""
+        return _mapped(box, self.placed, self.box)
 
     def moved(self, edges: tuple[int, int, int, int], step: float) -> "Alignment":
-        """Return an alignment of which some edges are moved by a share of the width or height."""
+        """Return an alignment with some edges of `placed` moved by a share of its width or height.
+
+        Args:
+            edges: 1 for each edge that moves, 0 for the others, in the order left, upper, right, lower.
+            step: share of the width or height, negative for a move to the left or up.
+        """
         left, upper, right, lower = self.placed
         across = step * (right - left)
         down = step * (lower - upper)
@@ -376,7 +404,8 @@ class Alignment:
         return Alignment(self.box, placed)
 
 
-def _carried(box: FullBox, source: FullBox, target: FullBox) -> FullBox:
+def _mapped(box: FullBox, source: FullBox, target: FullBox) -> FullBox:
+    """Return a box after the transformation that maps the source box to the target box."""
     across = (target[2] - target[0]) / (source[2] - source[0])
     down = (target[3] - target[1]) / (source[3] - source[1])
     return (
@@ -387,32 +416,33 @@ def _carried(box: FullBox, source: FullBox, target: FullBox) -> FullBox:
     )
 
 
-def _within(box: FullBox, outer: FullBox) -> FullBox:
+def _intersection(box: FullBox, outer: FullBox) -> FullBox:
     left, upper = max(box[0], outer[0]), max(box[1], outer[1])
     return left, upper, min(box[2], outer[2]), min(box[3], outer[3])
 
 
-# Both edges, or one, of each direction.
+# The edges that are moved in one step: both edges of a direction, or a single one.
 _MOVES = ((1, 0, 1, 0), (0, 1, 0, 1), (1, 0, 0, 0), (0, 0, 1, 0), (0, 1, 0, 0), (0, 0, 0, 1))
 
 
 def align(copy: Part, original: Part) -> tuple[Alignment, float]:
-    """Align two parts that may show the same; return their mean distance, too."""
+    """Return the alignment of two parts that may show the same, and their mean distance in grey values."""
     return _refined(copy, original, Alignment(original.box, copy.box), STEPS[:2])
 
 
 def align_by_profiles(copy: Part, original: Part) -> tuple[Alignment, float]:
-    """Align two parts of which one may show more than the other, by what is drawn in each row and column."""
+    """Return the alignment of two parts of which one may show more than the other, and their mean distance.
+
+    Candidates for the place come from the profiles: how much is drawn in each row and in each column.
+    """
     best = Alignment(original.box, copy.box)
     least = _distance(copy, original, best, COARSE)
     left, upper, right, lower = copy.box
-    placings = []
-    for one, other in zip(_profiles(copy), _profiles(original), strict=True):
-        placings.append(_placings(one, other))
-    for start, stop in placings[0]:
-        for top, bottom in placings[1]:
-            width = right - left
-            height = lower - upper
+    width = right - left
+    height = lower - upper
+    across, down = map(_likely_places, _profiles(copy), _profiles(original))
+    for start, stop in across:
+        for top, bottom in down:
             placed = (
                 left + start * width,
                 upper + top * height,
@@ -427,72 +457,76 @@ def align_by_profiles(copy: Part, original: Part) -> tuple[Alignment, float]:
 
 
 def align_finely(copy: Part, original: Part, alignment: Alignment) -> Alignment:
-    """Return an alignment at a finer size."""
+    """Return the alignment, improved at a finer size."""
     return _refined(copy, original, alignment, FINE_STEPS, FINE // 2)[0]
 
 
 def _refined(
     copy: Part, original: Part, alignment: Alignment, steps: tuple[float, ...], columns: int = COARSE
 ) -> tuple[Alignment, float]:
-    """Move the edges of an alignment while that brings the two closer."""
+    """Return an alignment whose edges were moved while that reduces the distance, and this distance."""
     least = _distance(copy, original, alignment, columns)
     for step in steps:
         for _ in range(4):
-            before = least
+            previous_least = least
             for edges in _MOVES:
                 for signed in (-step, step):
                     tried = alignment.moved(edges, signed)
                     distance = _distance(copy, original, tried, columns)
                     if distance < least:
                         alignment, least = tried, distance
-            if least > 0.99 * before:
+            if least > 0.99 * previous_least:
                 break
     return alignment, least
 
 
 def _distance(copy: Part, original: Part, alignment: Alignment, columns: int) -> float:
-    """Return the mean distance in grey values of two aligned parts; infinity where too little is shown."""
-    shown = _shown(copy, original, alignment)
-    if shown is None:
+    """Return the mean distance in grey values of two aligned parts, or infinity if they share too little."""
+    shared = _shared_boxes(copy, original, alignment)
+    if shared is None:
         return float("inf")
-    one, factor = copy.reduced(columns)
-    ours = scaled(shown[0], 1 / factor, 1 / factor)
-    other, factor = original.reduced(columns)
-    theirs = scaled(shown[1], 1 / factor, 1 / factor)
-    size = _common_size(ours, theirs, columns)
-    values = np.asarray(_resized(one, ours, size), dtype=np.int16)
-    difference = values - np.asarray(_resized(other, theirs, size), dtype=np.int16)
-    return float(np.abs(difference).mean())
+    copy_picture, factor = copy.reduced(columns)
+    copy_box = scaled(shared[0], 1 / factor, 1 / factor)
+    original_picture, factor = original.reduced(columns)
+    original_box = scaled(shared[1], 1 / factor, 1 / factor)
+    size = _common_size(copy_box, original_box, columns)
+    copy_values = np.asarray(_resized(copy_picture, copy_box, size), dtype=np.int16)
+    original_values = np.asarray(_resized(original_picture, original_box, size), dtype=np.int16)
+    return float(np.abs(copy_values - original_values).mean())
 
 
-def _shown(copy: Part, original: Part, alignment: Alignment) -> tuple[FullBox, FullBox] | None:
-    """Return the parts of a copy and of its original that show the same; None where these are too small."""
-    seen = _within(alignment.placed, (0, 0, *copy.picture.size))
-    if seen[2] - seen[0] < 8 or seen[3] - seen[1] < 8:
+def _shared_boxes(copy: Part, original: Part, alignment: Alignment) -> tuple[FullBox, FullBox] | None:
+    """Return the boxes in a copy and in its original that show the same, or None if they are too small."""
+    in_copy = _intersection(alignment.placed, (0, 0, *copy.picture.size))
+    if shorter_side(in_copy) < 8:
         return None
-    back = _within(alignment.in_original(seen), (0, 0, *original.picture.size))
-    if area(back) < LEAST_SHOWN * area(alignment.box):
+    in_original = _intersection(alignment.in_original(in_copy), (0, 0, *original.picture.size))
+    if area(in_original) < LEAST_SHOWN * area(alignment.box):
         return None
-    return seen, back
+    return in_copy, in_original
 
 
-def _common_size(one: FullBox, other: FullBox, most: int) -> tuple[int, int]:
-    """Return the size at which two parts are compared: enlarging the smaller adds nothing to compare."""
-    width, height = one[2] - one[0], one[3] - one[1]
-    scale = min(1.0, (other[2] - other[0]) / width, most / width, most / height)
+def _common_size(copy: FullBox, original: FullBox, most: int) -> tuple[int, int]:
+    """Return the size at which two parts are compared, which is at most that of the smaller part."""
+    width, height = copy[2] - copy[0], copy[3] - copy[1]
+    scale = min(1.0, (original[2] - original[0]) / width, most / width, most / height)
     return max(8, round(scale * width)), max(8, round(scale * height))
 
 
 def _resized(picture: Image.Image, box: FullBox, size: tuple[int, int]) -> Image.Image:
+    """Return a part of a picture at a different size."""
     left, upper, right, lower = box
-    # Rounding may carry a box beyond the last pixel.
+    # Because of rounding, a box may extend beyond the last pixel.
     box = max(left, 0), max(upper, 0), min(right, picture.width), min(lower, picture.height)
     is_larger = box[2] - box[0] > size[0]
-    return picture.resize(size, Image.Resampling.BOX if is_larger else Image.Resampling.BICUBIC, box=box)
+    # Other programs blur a picture when they reduce it. A box filter can keep the stroke of a letter within
+    # one pixel, so that a true copy would seem to lack it.
+    method = Image.Resampling.HAMMING if is_larger else Image.Resampling.BICUBIC
+    return picture.resize(size, method, box=box)
 
 
 def _profiles(part: Part) -> list[Values]:
-    """Return how much is drawn in each column of a part, and in each row."""
+    """Return two profiles of a part: how much is drawn in each column, and in each row."""
     picture, factor = part.reduced(COARSE)
     left, upper, right, lower = (round(value / factor) for value in part.box)
     values = np.asarray(picture, dtype=np.float32)[upper:lower, left:right]
@@ -500,10 +534,10 @@ def _profiles(part: Part) -> list[Values]:
     return [drawn.mean(axis=0), drawn.mean(axis=1)]
 
 
-def _placings(copy: Values, original: Values) -> list[tuple[float, float]]:
-    """Return the two likeliest starts and stops of an original's profile, as shares of the copy's.
+def _likely_places(copy: Values, original: Values) -> list[tuple[float, float]]:
+    """Return the two likeliest places of an original's profile in a copy's: start and stop, as shares of it.
 
-    They are where the normalized cross-correlation is highest, of all sizes and shifts.
+    They are the places with the highest normalized cross-correlation among all sizes and shifts.
     """
     template = _sampled(original, SAMPLES)
     template -= template.mean()
@@ -511,46 +545,46 @@ def _placings(copy: Values, original: Values) -> list[tuple[float, float]]:
     found = []
     for scale in SCALES:
         count = round(SAMPLES / scale)
-        # The original may begin before the copy, and end behind it.
-        beside = max(SAMPLES // 4, SAMPLES - count)
-        signal = np.pad(_sampled(copy, count), beside)
-        is_inside = np.pad(np.ones(count), beside)
+        # The copy's profile is padded, because the original may begin before it or end after it.
+        padding = max(SAMPLES // 4, SAMPLES - count)
+        signal = np.pad(_sampled(copy, count), padding)
+        is_inside = np.pad(np.ones(count), padding)
         number = np.maximum(np.correlate(is_inside, ones), 1)
         total = np.correlate(signal, ones)
         expected = np.correlate(is_inside, template)
         covariance = np.correlate(signal, template) - total * expected / number
         variance = np.correlate(signal**2, ones) - total**2 / number
-        of_template = np.correlate(is_inside, template**2) - expected**2 / number
-        correlation = covariance / np.sqrt(np.maximum(variance * of_template, 1e-6))
+        template_variance = np.correlate(is_inside, template**2) - expected**2 / number
+        correlation = covariance / np.sqrt(np.maximum(variance * template_variance, 1e-6))
         correlation[number < LEAST_SHOWN * SAMPLES] = -1
         best = int(correlation.argmax())
-        start = (best - beside) / count
+        start = (best - padding) / count
         found.append((float(correlation[best]), start, start + SAMPLES / count))
     found.sort(reverse=True)
     return [(start, stop) for _, start, stop in found[:2]]
 
 
 def _sampled(profile: Values, count: int) -> Values:
-    """Return a profile in a number of samples, each the mean of what it covers."""
+    """Return a profile resampled to `count` samples, each the mean of the values that it covers."""
     sums = np.concatenate([[0.0], np.cumsum(profile)])
-    places = np.linspace(0, len(profile), count + 1)
-    between = np.interp(places, np.arange(len(profile) + 1), sums)
-    return np.asarray(np.diff(between) * (count / len(profile)))
+    borders = np.linspace(0, len(profile), count + 1)
+    sums_at_borders = np.interp(borders, np.arange(len(profile) + 1), sums)
+    return np.asarray(np.diff(sums_at_borders) * (count / len(profile)))
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """An original and a copy, brought to one size, each as brightness and colours.
+    """The comparison of a copy and an original, which were scaled to the same size.
 
     Attributes:
-        copy: what it shows of the original.
-        original: the same part.
-        found: share of the original's drawing that is in the copy, or that something was drawn upon.
-        explained: share of the copy's drawing that is in the original.
-        covered: share of the original's drawing that something was drawn upon.
-        most_absent: pixels of the original that are not in the copy, in the tile with the most of them.
-        drawn: share of the original in which anything but straight lines is drawn.
-        lines_agree: true where the copy has the original's axes and grid lines, at their places.
+        copy: the part of the copy that shows the original, as brightness and two colour values.
+        original: the same part of the original.
+        found: the share of the original's drawing that is in the copy or covered there.
+        explained: the share of the copy's drawing that is in the original.
+        covered: the share of the original's drawing that is covered in the copy, for example by an arrow.
+        most_absent: the largest number of pixels in a tile of the original that are absent from the copy.
+        drawn: the share of the original in which anything but straight lines is drawn.
+        lines_agree: true if the copy has the axes and grid lines of the original at the same places.
     """
 
     copy: Values
@@ -564,12 +598,12 @@ class Comparison:
 
     @property
     def is_copy(self) -> bool:
-        """True where copying explains what differs, and what is the same is not so on many figures."""
+        """True if copying explains all differences, and the original shows enough to be recognized."""
         if self.drawn < LEAST_DRAWN or not self.lines_agree:
             return False
         if self.found < LEAST_FOUND or self.explained < LEAST_EXPLAINED or self.covered > MOST_COVERED:
             return False
-        # In a smaller copy, what differs is smaller, too.
+        # In a smaller copy, a difference has fewer pixels too.
         scale = min(1.0, max(self.copy.shape) / TILES_AT)
         return bool(self.most_absent <= MOST_ABSENT * scale)
 
@@ -578,39 +612,47 @@ def compare(copy: Part, original: Part, alignment: Alignment, columns: int = FIN
     """Compare a copy with an original that is aligned with it.
 
     Returns:
-        None where the copy shows too little of it, or would be stretched too much.
+        The comparison, or None if the copy shows too little of the original or is stretched too much.
     """
-    shown = _shown(copy, original, alignment)
-    if shown is None or alignment.stretched > MOST_STRETCHED:
+    shared = _shared_boxes(copy, original, alignment)
+    if shared is None or alignment.stretched > MOST_STRETCHED:
         return None
-    size = _common_size(*shown, columns)
-    one = _resized(copy.picture, shown[0], size)
-    other = _resized(original.picture, shown[1], size)
-    if _is_grey(one):
-        one, other = one.convert("L").convert("RGB"), other.convert("L").convert("RGB")
-    ours, theirs = _channels(one), _channels(other)
-    straight = _straight_lines(theirs)
-    explained = 1 - _share(_excess(ours, theirs) > OFF, ours, straight)
-    # JPEG halves the resolution of colours, in which a thin line then loses half of its own. A copy that was
-    # no JPEG still agrees: each colour is compared with the range of those around its place.
-    missing = _excess(_with_halved_colours(theirs), ours) > OFF
-    # Where something was drawn upon it, the copy has another colour than the original has around that place.
-    covered = _excess(ours, theirs, AROUND) > COVERING
+    size = _common_size(*shared, columns)
+    in_copy = _resized(copy.picture, shared[0], size)
+    in_original = _resized(original.picture, shared[1], size)
+    if _is_grey(in_copy):
+        in_copy = in_copy.convert("L").convert("RGB")
+        in_original = in_original.convert("L").convert("RGB")
+    copy_values = _channels(in_copy)
+    original_values = _channels(in_original)
+    straight = _straight_lines(original_values)
+    unexplained = _distance_from_range(copy_values, original_values) > OFF
+    # JPEG halves the resolution of colours, so that a thin line loses half of its colour. The original is
+    # compared as JPEG would store it. A copy in a different format still agrees, because each colour is
+    # compared with the range of the colours around its place.
+    missing = _distance_from_range(_with_halved_colours(original_values), copy_values) > OFF
+    # Where an annotation covers the original, the copy has a colour that the original has nowhere nearby.
+    covered = _distance_from_range(copy_values, original_values, AROUND) > COVERING
     absent = missing & ~covered
-    found = 1 - _share(absent, theirs, straight)
-    most = _most_in_tile(absent & ~straight)
-    drawn_upon = _share(missing & covered, theirs, straight)
-    drawn = ((_drawn(theirs) | _edges(theirs)) & ~straight).mean()
-    return Comparison(ours, theirs, found, explained, drawn_upon, most, float(drawn))
+    drawn = (_drawn(original_values) | _edges(original_values)) & ~straight
+    return Comparison(
+        copy=copy_values,
+        original=original_values,
+        found=1 - _share(absent, original_values, straight),
+        explained=1 - _share(unexplained, copy_values, straight),
+        covered=_share(missing & covered, original_values, straight),
+        most_absent=_most_in_a_tile(absent & ~straight),
+        drawn=float(drawn.mean()),
+    )
 
 
 def _channels(picture: Image.Image) -> Values:
-    """Return a picture as brightness and two values of colour, each with rows and columns."""
+    """Return a picture as three channels, brightness and two colour values, each with rows and columns."""
     return np.ascontiguousarray(np.moveaxis(np.asarray(picture.convert("YCbCr")), 2, 0))
 
 
 def _with_halved_colours(values: Values) -> Values:
-    """Return a picture with its two channels of colour at half of the resolution, as JPEG keeps them."""
+    """Return a picture whose two colour channels have half of their resolution, as JPEG stores them."""
     brightness, *colours = values
     rows, columns = brightness.shape
     halved = [brightness]
@@ -620,40 +662,48 @@ def _with_halved_colours(values: Values) -> Values:
     return np.stack(halved)
 
 
-def _share(of: Values, picture: Values, left_out: Values) -> float:
-    """Return the share that some pixels have of what is drawn in a picture, or of its edges if more."""
+def _share(pixels: Values, picture: Values, left_out: Values) -> float:
+    """Return the share of a picture's drawing, or of its edges if that is larger, for which `pixels` is true.
+
+    Args:
+        pixels: true for each pixel that contributes to the share.
+        picture: channels of the picture whose drawing and edges are counted.
+        left_out: true for each pixel that is not counted at all.
+    """
     share = 0.0
     for drawn in (_drawn(picture), _edges(picture)):
         counted = drawn & ~left_out
         if counted.any():
-            share = max(share, float(of[counted].mean()))
+            share = max(share, float(pixels[counted].mean()))
     return share
 
 
-def _most_in_tile(pixels: Values) -> int:
-    """Return the largest number of pixels in any of the tiles that a picture consists of."""
+def _most_in_a_tile(pixels: Values) -> int:
+    """Return the number of true pixels in the tile with the most of them."""
     height, width = pixels.shape
     rows = np.add.reduceat(pixels, range(0, height, TILE), axis=0, dtype=np.int32)
     return int(np.add.reduceat(rows, range(0, width, TILE), axis=1).max())
 
 
-def _excess(one: Values, other: Values, around: int = 1) -> Values:
-    """Return how far each pixel is from the range of those around its place in another picture."""
+def _distance_from_range(picture: Values, other: Values, radius: int = 1) -> Values:
+    """Return the distance of each pixel from the range of the pixels around its place in another picture."""
     low = high = other
-    for _ in range(around):
+    for _ in range(radius):
         low, high = _range_around(low)[0], _range_around(high)[1]
-    # JPEG halves the resolution of colours.
-    low, high = low.copy(), high.copy()
-    low[1:], high[1:] = _range_around(low[1:])[0], _range_around(high[1:])[1]
-    # Bytes without a sign would wrap around below zero.
-    below = np.maximum(low, one) - one
-    above = one - np.minimum(high, one)
-    # In the colour in which it is furthest.
+    # Colours get a range one pixel wider, because JPEG halves their resolution.
+    low = low.copy()
+    high = high.copy()
+    low[1:] = _range_around(low[1:])[0]
+    high[1:] = _range_around(high[1:])[1]
+    # Minimum and maximum come first, because unsigned bytes would wrap around below zero.
+    below = np.maximum(low, picture) - picture
+    above = picture - np.minimum(high, picture)
+    # The channel with the largest distance counts.
     return np.asarray(np.maximum(below, above).max(axis=0))
 
 
 def _range_around(values: Values) -> tuple[Values, Values]:
-    """Return the least and the greatest of the nine values around each place, in rows and columns."""
+    """Return the minimum and the maximum of the nine values in and around each place, in each channel."""
     low = high = values
     for axis in (1, 2):
         low = np.minimum(np.minimum(low, np.roll(low, 1, axis)), np.roll(low, -1, axis))
@@ -662,12 +712,13 @@ def _range_around(values: Values) -> tuple[Values, Values]:
 
 
 def _is_grey(picture: Image.Image) -> bool:
+    """Return true if hardly any pixel has a colour."""
     colours = _channels(picture)[1:].astype(np.int16)
     return float((np.abs(colours - 128) > DIFFERENT).mean()) < 0.001
 
 
 def _drawn(values: Values) -> Values:
-    """Return true for the pixels that have not the colour of the background, which is the commonest one."""
+    """Return true for the pixels that differ from the background, which has the most common brightness."""
     brightness = values[0].ravel()
     commonest = np.bincount(brightness, minlength=256).argmax()
     background = values.reshape(3, -1)[:, (brightness == commonest).argmax()].astype(np.int16)
@@ -675,7 +726,7 @@ def _drawn(values: Values) -> Values:
 
 
 def _edges(values: Values) -> Values:
-    """Return true for the pixels around which a colour changes."""
+    """Return true for the pixels around which any channel changes."""
     low, high = _range_around(values)
     return np.asarray((high - low).max(axis=0) > FOREGROUND)
 
@@ -686,53 +737,59 @@ def _straight_lines(values: Values) -> Values:
     lines = np.zeros_like(edges)
     lines[edges.mean(axis=1) > 0.5] = True
     lines[:, edges.mean(axis=0) > 0.5] = True
-    # Of a picture full of details, no line is told from what is drawn.
+    # In a picture full of details, lines cannot be distinguished from the drawing.
     return lines if lines.mean() < 0.3 else np.zeros_like(edges)
 
 
 def agree_closely(copy: Part, original: Part, alignment: Alignment) -> bool:
-    """Return true where two aligned parts agree also at the size that they have, which shows small things."""
+    """Return true if two aligned parts also agree at a larger size, which shows small differences."""
     alignment, _ = _refined(copy, original, alignment, CLOSE_STEPS, FINE)
     comparison = compare(copy, original, alignment, CLOSE)
     return comparison is not None and comparison.most_absent <= MOST_ABSENT_CLOSELY
 
 
 def lines_agree(copy: Part, original: Part, alignment: Alignment) -> bool:
-    """Return true where a copy and an aligned original have the same axes and grid lines, at their places.
+    """Return true if a copy and an aligned original have the same axes and grid lines at the same places.
 
-    Curves of another figure can be moved and stretched until they agree with the original's; the axes are
-    elsewhere then.
+    The curves of a different figure can be moved and stretched until they agree with those of the original,
+    but then the axes do not.
     """
     left, upper, right, lower = alignment.box
-    width, height = BESIDE * (right - left), BESIDE * (lower - upper)
+    width, height = BORDER * (right - left), BORDER * (lower - upper)
     wider = (left - width, upper - height, right + width, lower + height)
-    box = _within(wider, (0, 0, *original.picture.size))
-    shown = _shown(copy, original, Alignment(box, alignment.in_copy(box)))
-    if shown is None:
+    box = _intersection(wider, (0, 0, *original.picture.size))
+    shared = _shared_boxes(copy, original, Alignment(box, alignment.in_copy(box)))
+    if shared is None:
         return False
-    size = _common_size(*shown, FINE)
-    ours = np.asarray(_resized(copy.picture, shown[0], size).convert("L"), dtype=np.int16)
-    theirs = np.asarray(_resized(original.picture, shown[1], size).convert("L"), dtype=np.int16)
-    for one, other in ((ours, theirs), (theirs, ours), (ours.T, theirs.T), (theirs.T, ours.T)):
-        if not _has_lines(one, other):
+    size = _common_size(*shared, FINE)
+    copy_values = np.asarray(_resized(copy.picture, shared[0], size).convert("L"), dtype=np.int16)
+    original_values = np.asarray(_resized(original.picture, shared[1], size).convert("L"), dtype=np.int16)
+    # Vertical lines are compared first, then horizontal ones.
+    for one, other in ((copy_values, original_values), (copy_values.T, original_values.T)):
+        if not _has_lines(one, other) or not _has_lines(other, one):
             return False
     return True
 
 
-def _has_lines(copy: Values, original: Values) -> bool:
-    """Return true where one picture has each vertical line of another."""
-    lines = _line_shares(original, FOREGROUND) > LINE
-    # Half a pixel further, one at the edge is outside of what is compared.
+def _has_lines(picture: Values, other: Values) -> bool:
+    """Return true if a picture has each vertical line of another picture."""
+    lines = _line_shares(other, FOREGROUND) > LINE
+    # A line in the first or last column may be shifted out of the compared part, so it is not required.
     lines[[0, -1]] = False
-    # Half a pixel beside it, a line is in two columns.
-    beside = np.pad(_line_shares(copy, FAINT), 1)
-    shares = np.maximum(np.maximum(beside[:-2], beside[2:]), beside[1:-1])
+    # A line that is shifted by half a pixel is spread over two columns, so the neighbours count too.
+    padded = np.pad(_line_shares(picture, FAINT), 1)
+    shares = np.maximum(np.maximum(padded[:-2], padded[2:]), padded[1:-1])
     return bool((shares[lines] > FAINT_LINE).all())
 
 
 def _line_shares(values: Values, contrast: int) -> Values:
-    """Return in which share of each column, but those at the edges, pixels differ alike from both sides."""
-    left, middle, right = values[:, : -2 * SIDES], values[:, SIDES:-SIDES], values[:, 2 * SIDES :]
+    """Return the share of pixels in each column that are darker, or lighter, than the pixels on both sides.
+
+    The outermost `SIDES` columns on each side are left out.
+    """
+    left = values[:, : -2 * SIDES]
+    middle = values[:, SIDES:-SIDES]
+    right = values[:, 2 * SIDES :]
     darker = np.minimum(left, right) - middle > contrast
     lighter = middle - np.maximum(left, right) > contrast
     return np.asarray((darker | lighter).mean(axis=0))
@@ -741,21 +798,25 @@ def _line_shares(values: Values, contrast: int) -> Values:
 def times_closer(closer: Comparison, other: Comparison) -> float:
     """Return how many times closer a copy is to one original than to another, where these two differ.
 
-    It is 1.0 where they differ in too little, at the size of the copy, to tell.
+    The result is 1.0 if the originals differ too little at the size of the copy.
     """
-    ours = closer.original
-    theirs = _at_size(other.original, ours)
-    differ = np.maximum(_excess(ours, theirs), _excess(theirs, ours)) > DIFFERENT
+    original = closer.original
+    other_original = _at_size(other.original, original)
+    differ = _mutual_distance(original, other_original) > DIFFERENT
     if int(differ.sum()) < ENOUGH_DIFFERENT:
         return 1.0
-    copy = _at_size(other.copy, ours)
-    near = np.maximum(_excess(closer.copy, ours), _excess(ours, closer.copy))
-    far = np.maximum(_excess(copy, theirs), _excess(theirs, copy))
+    near = _mutual_distance(closer.copy, original)
+    far = _mutual_distance(_at_size(other.copy, original), other_original)
     return float(far[differ].mean()) / max(float(near[differ].mean()), 1.0)
 
 
+def _mutual_distance(picture: Values, other: Values) -> Values:
+    """Return the distance of each pixel of either picture from the other picture, whichever is larger."""
+    return np.asarray(np.maximum(_distance_from_range(picture, other), _distance_from_range(other, picture)))
+
+
 def _at_size(values: Values, like: Values) -> Values:
-    """Return a picture at another's size: alignments differ by a pixel."""
+    """Return a picture at the size of another: sizes can differ by a pixel between alignments."""
     if values.shape == like.shape:
         return values
     size = like.shape[2], like.shape[1]

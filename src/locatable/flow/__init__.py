@@ -1,7 +1,8 @@
-"""Rebuilds and searches as Prefect flows: schedules, retries, time-outs, and a page for each run.
+"""Rebuilds and searches as Prefect flows, with schedules, retries, timeouts and a page for each run.
 
-Flows are `locatable.flow.flows.rebuild` and `locatable.flow.flows.search`; deployments name them like that.
-Their steps are commands: the output of one is logged, its failure is one line, and nothing outlives it.
+The entry points for deployments are `locatable.flow.flows.rebuild` and `locatable.flow.flows.search`. Each
+step of a flow is a command. Its output is logged, a failure is reported in one line, and no process that it
+started outlives it.
 """
 
 import os
@@ -18,56 +19,58 @@ from uuid import uuid4
 from ..clones import CLONE_VARIABLE, kill_processes
 from ..errors import LocatableError
 
-# Prefect reads these when it is imported, and its server when it starts; what a user has set for that stays.
-# `DO_NOT_TRACK` keeps the client from reporting its use, but not the server that it starts for a run.
+# Prefect reads these variables when it is imported, and its server reads them when it starts. `setdefault`
+# keeps the user's own values. `DO_NOT_TRACK` disables telemetry in the client, but not in the temporary
+# server that it starts for a run.
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-# That server keeps leases in its memory by default: nobody could take back what a killed run held.
+# By default the temporary server keeps leases in memory, so the lease of a killed run could not be revoked.
 os.environ.setdefault(
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE", "prefect.server.concurrency.lease_storage.filesystem"
 )
-# On a busy machine it needs longer to start than the 20 seconds that Prefect gives it.
+# On a busy machine the server needs more than Prefect's default of 20 seconds to start.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 
-# EX_CONFIG of sysexits.h, with which a stage says that trying again is of no use; as DVC reports it.
+# DVC's message about a stage that ended with exit code 78 (EX_CONFIG in sysexits.h). With this code a stage
+# says that a retry is pointless.
 PERMANENT = re.compile(r"exited with 78$")
-# Seconds for which a step waits for a line before it looks whether it is to end.
+# Seconds to wait for a line of output before Python can deliver a timeout or a cancellation to the step.
 INTERVAL = 0.5
 
 
 class StepError(LocatableError):
-    """A step failed; the message is the last that its command said."""
+    """A step failed. The message is the last error message of its command."""
 
 
 class PermanentError(StepError):
-    """A step failed, and trying again is of no use."""
+    """A step failed, and a retry would fail, too."""
 
 
 def run_step(folder: Path, *command: str, log: Callable[[str], None], clone: Path | None = None) -> list[str]:
-    """Run a command to its end; when this is left, however that is, nothing that it started runs on.
+    """Run a command and wait until it ends. If the step is interrupted, the command is terminated.
 
     Args:
-        folder: where to run it.
-        command: `dvc`, or another module of this Python, and its arguments.
-        log: called with each line that it prints.
-        clone: the clone that it works in, if any: all that this command started is killed at the end, also
-            what has left its process group.
+        folder: the working directory of the command.
+        command: the name of a Python module, such as `dvc`, and its arguments.
+        log: called with each line that the command prints.
+        clone: the clone in which the command works, if any. In that case every process that the command
+            started is killed at the end, even if it has left the command's process group.
 
     Returns:
-        The lines that it printed.
+        The lines that the command printed.
 
     Raises:
-        StepError: it failed.
+        StepError: the command failed.
     """
-    # Stages find the programs that are installed beside this Python.
+    # Stages must find the programs that are installed beside this Python.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     variables = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
     options = []
-    # Other steps can work in the same clone at the time.
+    # Each step has its own mark, because several steps can work in the same clone at a time.
     mark = clone.parent / f"step-{uuid4().hex}" if clone else None
     if mark:
         variables[CLONE_VARIABLE] = str(mark)
-        options = ["-P"]  # no file of the project hides a module of DVC's
+        options = ["-P"]  # keep files of the project from shadowing modules of DVC
     process = subprocess.Popen(
         (sys.executable, *options, "-m", *command),
         cwd=folder,
@@ -77,13 +80,13 @@ def run_step(folder: Path, *command: str, log: Callable[[str], None], clone: Pat
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the step
+        start_new_session=True,  # Ctrl-C only reaches the current process, which then ends the step
     )
     printed: queue.Queue[str | None] = queue.Queue()
-    threading.Thread(target=_pass_on, args=(process, printed), daemon=True).start()
+    threading.Thread(target=_read_lines, args=(process, printed), daemon=True).start()
     lines = []
     try:
-        while (line := _next(printed)) is not None:
+        while (line := _next_line(printed)) is not None:
             if line:
                 lines.append(line)
                 log(line)
@@ -97,24 +100,26 @@ def run_step(folder: Path, *command: str, log: Callable[[str], None], clone: Pat
     return lines
 
 
-def _pass_on(process: subprocess.Popen[str], printed: queue.Queue[str | None]) -> None:
-    """Put the lines that a process prints into a queue, and None at their end."""
+def _read_lines(process: subprocess.Popen[str], printed: queue.Queue[str | None]) -> None:
+    """Put each line that a process prints into a queue, and None at the end of its output."""
     for line in cast(IO[str], process.stdout):
         printed.put(line.rstrip())
     printed.put(None)
 
 
-def _next(printed: queue.Queue[str | None]) -> str | None:
+def _next_line(printed: queue.Queue[str | None]) -> str | None:
+    """Return the next line from the queue; None at the end of the output."""
     while True:
         try:
-            # A time-out is raised in this thread, and only between two steps of Python's.
+            # Prefect raises a timeout as an exception in this thread. Python delivers it only between two
+            # instructions, so the thread must not block for long.
             return printed.get(timeout=INTERVAL)
         except queue.Empty:
             continue
 
 
 def failure(lines: list[str], exit_code: int) -> StepError:
-    """Return the error for a command that failed, from what it printed and the exit code."""
+    """Return the error that describes a failed command, given its output and its exit code."""
     errors = [line for line in lines if line.startswith("ERROR: ")] or lines
     message = errors[-1] if errors else f"exit code {exit_code}"
     return PermanentError(message) if PERMANENT.search(message) else StepError(message)

@@ -1,4 +1,4 @@
-"""The flows: `rebuild` a revision, every DVC stage a task run, and `search` for better params."""
+"""The flows `rebuild`, which runs every DVC stage of a revision as a task run, and `search`."""
 
 import asyncio
 import hashlib
@@ -35,14 +35,17 @@ from ..repository.pipeline import Pipeline, has_default_remote, read_pipeline
 from ..repository.reader import resolve
 from . import PermanentError, StepError, run_step
 
-# Seconds for which a killed rebuild still holds its place.
+# Seconds after which the lease of a killed rebuild expires, so that the next rebuild can start.
 LEASE = 60
-# Seconds between two messages about waiting.
+# Seconds between two messages that a rebuild is waiting.
 INTERVAL = 20
 
 
 class _WithoutTraceback(logging.Filter):
-    """A filter that leaves out the traceback of what a stage or a user did wrong: it shows our code alone."""
+    """A filter that removes the traceback of a `LocatableError`.
+
+    Such an error is the fault of a stage or a user, and the traceback would only show code of this package.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info[1], LocatableError):
@@ -54,12 +57,12 @@ for logger in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(logger).addFilter(_WithoutTraceback())
 
 
-def _may_pass(task: Task, run: TaskRun, state: State) -> bool:
-    """Return whether a task that failed is worth another try."""
+def _is_worth_a_retry(task: Task, run: TaskRun, state: State) -> bool:
+    """Return True if a failed task may succeed when it runs again."""
     return not isinstance(state.result(raise_on_failure=False), PermanentError)
 
 
-step = partial(task, cache_policy=NO_CACHE, retry_condition_fn=_may_pass, retry_jitter_factor=0.5)
+step = partial(task, cache_policy=NO_CACHE, retry_condition_fn=_is_worth_a_retry, retry_jitter_factor=0.5)
 
 
 @flow
@@ -76,43 +79,48 @@ def rebuild(  # noqa: PLR0913 (parameters of a deployment)
 
     Args:
         rev: a Git revision, or the name of an experiment.
-        targets: stages to rebuild, with those they need; all by default.
-        params: value by key, as after `dvc exp run -S`.
-        retries: how often to try again what may pass then.
-        delay: seconds until the first retry; twice as many until the next.
-        timeout: seconds that a stage, or a transfer of data, may take.
-        workers: how many stages that do not need each other run at a time.
+        targets: the stages to rebuild, together with the stages that they depend on; all by default.
+        params: value by key, as in `dvc exp run -S`.
+        retries: how often to retry a task that failed for a reason that may be temporary.
+        delay: seconds until the first retry; the delay doubles with every further retry.
+        timeout: the most seconds that a stage or a transfer of data may take.
+        workers: how many stages may run at a time, if they do not depend on each other.
     """
     root = find_project(Path.cwd())
     backoff = exponential_backoff(delay)
-    limits = {"retries": retries, "retry_delay_seconds": backoff, "timeout_seconds": timeout}
+    task_options = {"retries": retries, "retry_delay_seconds": backoff, "timeout_seconds": timeout}
     experiment = f"flow-{str(flow_run.id)[:8]}-{flow_run.run_count}"
     with exclusive(root) as folder, chdir(root):
         clone, pipeline = check_out(root, folder / "clone", rev, targets or [], params or {})
-        fetch.with_options(**limits)(clone, pipeline)
-        states = run_stages(clone, pipeline, workers, limits)
-        outcome = push.with_options(**limits)(clone, list(states), experiment)
-        mirror.with_options(**limits)(root)
+        fetch.with_options(**task_options)(clone, pipeline)
+        states = run_stages(clone, pipeline, workers, task_options)
+        outcome = push.with_options(**task_options)(clone, list(states), experiment)
+        mirror.with_options(**task_options)(root)
     ran = [state for state in states.values() if state.name != "Cached"]
     return Completed(message=f"{clone.baseline}: {len(ran)} of {len(states)} stages ran, {outcome}")
 
 
-def run_stages(clone: Clone, pipeline: Pipeline, workers: int, limits: dict[str, Any]) -> dict[str, State]:
-    """Run the stages of a pipeline, each after those that it needs; return the state of each.
+def run_stages(
+    clone: Clone, pipeline: Pipeline, workers: int, task_options: dict[str, Any]
+) -> dict[str, State]:
+    """Run the stages of a pipeline, each after the stages that it depends on.
 
     Args:
-        clone: where they run.
-        pipeline: its stages.
-        workers: how many run at a time.
-        limits: options of their task runs.
+        clone: the clone in which the stages run.
+        pipeline: the pipeline.
+        workers: how many stages may run at a time.
+        task_options: the Prefect options of each task run.
+
+    Returns:
+        The final state of each stage's task run, by the stage's address.
 
     Raises:
-        StepError: a stage failed; those that run meanwhile end first.
+        StepError: a stage failed. No further stage was started, and Prefect lets running ones end.
     """
     states: dict[str, State] = {}
-    run = run_stage.with_options(**limits)
+    run = run_stage.with_options(**task_options)
     if workers == 1:
-        # In this thread, which Prefect can interrupt at any moment.
+        # Run the stages in this thread, which Prefect can interrupt at any time.
         for stage, declared in pipeline.stages.items():
             before = [states[other] for other in declared.needs]
             states[stage] = run(clone, stage, return_state=True, wait_for=before)
@@ -126,28 +134,29 @@ def run_stages(clone: Clone, pipeline: Pipeline, workers: int, limits: dict[str,
         ready += order.get_ready()
         while ready and len(running) < workers:
             stage = ready.pop(0)
-            # All have ended; that Prefect is told lets it draw the pipeline.
+            # These have ended already. `wait_for` only tells Prefect about the edges of its graph of the run.
             before = [states[other] for other in pipeline.stages[stage].needs]
             running[run.submit(clone, stage, wait_for=before)] = stage
         ended = next(as_completed(list(running)))
-        ended.wait()  # else Prefect asks its server for the state, which does not have the result
+        ended.wait()  # otherwise `state` comes from Prefect's server, without the result
         stage = running.pop(ended)
         states[stage] = ended.state
-        ended.state.result()  # the first that fails ends the flow
+        ended.state.result()  # raises the error of a failed stage, which ends the flow
         order.done(stage)
     return states
 
 
 @contextmanager
 def exclusive(root: Path) -> Iterator[Path]:
-    """Wait for other rebuilds of this repository, also those in other clones of the same origin.
+    """Wait until no other rebuild of this repository runs, including those in other clones of its origin.
 
     Yields:
-        A folder for the time of the rebuild; what a killed one left there is removed before.
+        The path of a folder for the rebuild, which does not exist yet and is removed at the end. It is the
+        same for every rebuild in this checkout, so that the processes and files of a killed one are removed.
     """
     place = git(root, "config", "--default", str(root), "remote.origin.url")
     limit = f"rebuild-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
-    # Another rebuild may create it between Prefect's look for it and its creation here.
+    # Ignore the error if another rebuild creates the limit between Prefect's check and its creation here.
     with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
         client.upsert_global_concurrency_limit_by_name(limit, 1)
     with ExitStack() as held:
@@ -164,13 +173,16 @@ def exclusive(root: Path) -> Iterator[Path]:
         kill_processes(folder)
         shutil.rmtree(folder, ignore_errors=True)
         held.callback(shutil.rmtree, folder, ignore_errors=True)
-        # Also what has left the processes of its step.
+        # Kill processes that have left the process group of their step, too.
         held.callback(kill_processes, folder)
         yield folder
 
 
 async def _release_expired() -> None:
-    """Take back what killed rebuilds held: a server does that, but not the one Prefect starts for a run."""
+    """Revoke the expired leases of killed rebuilds.
+
+    A permanent Prefect server does that itself, but the temporary one that Prefect starts for a run does not.
+    """
     if get_current_settings().api.url:
         return
     storage = get_concurrency_lease_storage()
@@ -183,16 +195,16 @@ async def _release_expired() -> None:
 def check_out(
     root: Path, folder: Path, rev: str, targets: list[str], params: dict[str, Any]
 ) -> tuple[Clone, Pipeline]:
-    """Clone the repository at a revision, set params, and see what there is to do.
+    """Clone the repository at a revision, set the params, and read the pipeline.
 
     Raises:
-        PermanentError: there is no such revision, stage or param.
+        PermanentError: the revision, a stage or a param does not exist.
     """
     try:
         commit = resolve(rev)
         clone = Clone(folder, read_project(root).clone_setup(commit))
         for key in params:
-            clone.read(commit, key)  # fails where there is none
+            clone.read(commit, key)  # raises an error if the param does not exist
         write(clone.root, params)
         pipeline = read_pipeline(clone.root, targets)
     except LocatableError as error:
@@ -205,7 +217,7 @@ def check_out(
 
 @step(task_run_name="fetch")
 def fetch(clone: Clone, pipeline: Pipeline) -> None:
-    """Get the source data, and those results that there are already."""
+    """Pull the source data, and all results that are on the remote already."""
     if pipeline.sources:
         _dvc(clone, "pull", *pipeline.sources)
     _dvc(clone, "pull", "--allow-missing", *pipeline.stages)
@@ -213,8 +225,8 @@ def fetch(clone: Clone, pipeline: Pipeline) -> None:
 
 @step(task_run_name="{stage}")
 def run_stage(clone: Clone, stage: str) -> State | None:
-    """Run a stage, unless its results are there already."""
-    # DVC leaves its lock while a command runs, so that another stage can begin.
+    """Run a stage, unless its results are up to date."""
+    # DVC releases its lock while a stage's command runs, so another stage can begin in the meantime.
     lines = _dvc(clone, "--wait-for-lock", "repro", "--single-item", stage)
     if f"Running stage '{stage}':" in lines:
         return None
@@ -223,17 +235,17 @@ def run_stage(clone: Clone, stage: str) -> State | None:
 
 @step(task_run_name="push")
 def push(clone: Clone, stages: list[str], experiment: str) -> str:
-    """Save what differs from the revision as an experiment, and push that and its data.
+    """Save the result as an experiment if it differs from the revision, and push it with its data.
 
     Returns:
-        What became of the result, in words.
+        The outcome in words: the name of the experiment, or that nothing differs.
     """
     ref = clone.ref(experiment)
     try:
         clone_git(clone.folder, "add", "--all")
         changed = bool(clone_git(clone.folder, "status", "--porcelain"))
         if changed and not clone_git(clone.folder, "for-each-ref", ref):  # an earlier try may have saved it
-            # Only what ran: results of other stages can be of other params.
+            # Save only these stages, because the results of stages outside of `targets` can be out of date.
             _dvc(clone, "exp", "save", "--name", experiment, *stages)
         if changed:
             clone.push(experiment, clone_git(clone.folder, "rev-parse", ref))
@@ -267,7 +279,7 @@ def search(  # noqa: PLR0913 (parameters of a deployment)
     mirror: bool = False,
     allow_stale: bool = False,
 ) -> None:
-    """Search for better params; the arguments are those of `locatable search`."""
+    """Search for better params. The parameters are the options of `locatable search`."""
     arguments = dict(locals())
     options = []
     for name, value in arguments.items():

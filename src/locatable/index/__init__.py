@@ -1,7 +1,7 @@
-"""An index of the results of many repositories: one SQLite file, which `locate --everywhere` asks.
+"""An index of the results of many repositories: one SQLite file, which `locate --everywhere` queries.
 
-It holds hashes of files, values, fingerprints of figures, and a report on each result; no file itself. It can
-lie on a shared disk: whoever writes it replaces it as a whole, so that readers need neither locks nor a log.
+It holds hashes of files, values, fingerprints of figures, and a report on each result, but no files. It can
+be on a shared disk: every writer replaces the file as a whole, so that readers need neither locks nor a log.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -23,7 +24,7 @@ from ..git import top_folder
 from ..git.objects import bytes_hash, git_hash
 from ..git.pointers import lfs_pointer_hash, lfs_pointer_hash_of
 from ..locate import render
-from ..locate.by_value import QuotedNumber, parse_quoted
+from ..locate.by_value import QuotedNumber, last_place, parse_quoted
 from ..locate.result import Match, Report, Role, RoleKind, ValueRole
 from ..model import Experiment, json_text
 from ..output import replacing
@@ -33,13 +34,14 @@ from ..results.staleness import Difference, Kind
 from ..results.values import ValueKind
 
 VARIABLE = "LOCATABLE_INDEX"
-# In the header of the file: whose it is, and the number that changes with the tables.
+# Two numbers in the header of the file: one identifies it as an index; the other one is the version of its
+# tables, and changes with them.
 APPLICATION = 0x6C6F6361
 VERSION = 2
-# A place, value or figure that many revisions have is there once, with one result that has it. Paths are
-# relative to the project, whose folder in the repository is the result's.
+# A place, value or figure that many revisions share is stored once, with one of the results that have it.
+# Paths are relative to the project. `folder` is the project's folder in the repository.
 TABLES = """
--- By URL or folder; `refs` is a digest of all refs as they were when it was read last.
+-- The source is a URL or folder; `refs` is a digest of all refs at the time of the last reading.
 CREATE TABLE repositories (
     id INTEGER PRIMARY KEY, source TEXT NOT NULL UNIQUE, refs TEXT NOT NULL, id_length INTEGER NOT NULL,
     checked INTEGER NOT NULL, failed_since INTEGER, problem TEXT NOT NULL
@@ -50,9 +52,9 @@ CREATE TABLE tips (
 ) WITHOUT ROWID;
 -- Paths of files, and keys of metrics and params.
 CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
--- Coordinates as compressed JSON, without the commit: many results have the same ones.
+-- Coordinates as compressed JSON, without the commit, so that many results can share them.
 CREATE TABLE coordinates (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, content BLOB NOT NULL);
--- Revisions of a project; the report is compressed JSON, and empty where it could not be made.
+-- Revisions of a project. The report is compressed JSON; it is empty if the revision could not be read.
 CREATE TABLE results (
     id INTEGER PRIMARY KEY, repository INTEGER NOT NULL, folder TEXT NOT NULL, rev TEXT NOT NULL,
     experiment TEXT, time INTEGER NOT NULL, gone_since INTEGER, problem TEXT NOT NULL, report BLOB NOT NULL,
@@ -62,7 +64,7 @@ CREATE TABLE results (
 );
 CREATE INDEX results_by_rev ON results (rev);
 CREATE INDEX results_by_experiment ON results (experiment) WHERE experiment IS NOT NULL;
--- Of two results that have the same, the one to tell: it is older, or some branch still has it.
+-- Of two results with the same file or value, `preferred` replaces `other` if that has vanished or is newer.
 CREATE VIEW preferences AS SELECT other.id AS other, preferred.id AS preferred
     FROM results AS other, results AS preferred
     WHERE other.gone_since IS NOT NULL OR preferred.time < other.time;
@@ -76,18 +78,18 @@ CREATE TABLE numbers (
     value BLOB, repository INTEGER, folder TEXT, key INTEGER, kind TEXT, result INTEGER NOT NULL,
     PRIMARY KEY (value, repository, folder, key, kind)
 ) WITHOUT ROWID;
--- What a figure looks like: digests of its pages, then its blocks with a `row` each. `version` is that of the
--- fingerprints; it is empty for a figure that was not looked at yet.
+-- Fingerprints of figures: the digests of all pages, then the blocks with a `row` each. `version` is that of
+-- the fingerprints; it is empty if there are none yet.
 CREATE TABLE figures (
     hash BLOB, place INTEGER, version TEXT NOT NULL, digest BLOB, row BLOB, PRIMARY KEY (hash, place)
 );
 CREATE INDEX figures_by_digest ON figures (digest);
--- Tracked folders of which it is not known yet what is in them.
+-- Tracked folders whose lists of files have not been on this machine yet.
 CREATE TABLE unlisted (
     hash BLOB, repository INTEGER, folder TEXT, PRIMARY KEY (hash, repository, folder)
 ) WITHOUT ROWID;
 """
-# What takes a repository out, and then what nothing refers to any more.
+# Statements that delete a repository, and then the rows that nothing refers to any more.
 FORGET = (
     "DELETE FROM results WHERE repository = :repository",
     "DELETE FROM places WHERE repository = :repository",
@@ -113,7 +115,7 @@ WITH_VALUE = """
 SELECT result, name, kind, value FROM numbers JOIN names ON key = names.id
 JOIN results ON result = results.id WHERE value BETWEEN ? AND ? ORDER BY time, result, value
 """
-# Of a revision that could not be read, there is no report.
+# Revisions that could not be read have no report, and cannot be found by name.
 WITH_NAME = """
 SELECT id, time FROM results WHERE experiment = :name AND report != x''
 UNION SELECT id, time FROM results JOIN tips USING (repository, rev) WHERE name = :name AND report != x''
@@ -128,21 +130,21 @@ PROBLEMS = """
 SELECT count(*), source, results.problem FROM results JOIN repositories ON repository = repositories.id
 WHERE results.problem != ''
 """
-# Columns of results: the keys of a result's coordinates, where its report could be made.
+# Columns of `results` with the keys of its coordinates; they are 0 if there is no report.
 COORDINATES = ("data", "code", "params", "environment", "execution")
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """A repository that is in the index.
+    """A repository in the index.
 
     Attributes:
         source: its URL or folder, as it was added.
-        results: number of revisions that are known.
-        experiments: number of those that are experiments.
-        checked: when it was read last, in seconds since 1970.
-        failed_since: when it could first not be read any more; None while it can.
-        problem: why not.
+        results: the number of its revisions in the index.
+        experiments: how many of these are experiments.
+        checked: when it was last read, in seconds since 1970.
+        failed_since: when reading it first failed; None if the last attempt succeeded.
+        problem: why reading failed, or what could not be read; empty if there was no problem.
     """
 
     source: str
@@ -154,7 +156,7 @@ class Indexed:
 
 
 def index_file(named: Path | None) -> Path:
-    """Return the file of the index: the one that a command was told, else the variable's, else the user's."""
+    """Return the path of the index: `named`, or that of the environment variable, or the user's default."""
     variable = os.environ.get(VARIABLE)
     if named or variable:
         return Path(named or variable or "").absolute()
@@ -165,31 +167,33 @@ def index_file(named: Path | None) -> Path:
 
 @contextlib.contextmanager
 def reading(file: Path) -> Iterator[sqlite3.Connection]:
-    """Yield an index to read, which no lock guards: its file never changes, another one replaces it.
+    """Open an index for reading. No lock is needed, because a writer never changes the file but replaces it.
 
     Raises:
-        NotFoundError: there is none.
-        StoreError: it is damaged, or a newer version's.
+        NotFoundError: there is no index.
+        StoreError: the index is damaged, or of a different version.
     """
     if not file.is_file():
         raise NotFoundError(f"{file}: there is no index yet", hint="locatable index add PATH-OR-URL")
     url = f"file:{quote(str(file))}?mode=ro&immutable=1"
-    with _damage_told(file), contextlib.closing(sqlite3.connect(url, uri=True)) as db:
+    with _damage_reported(file), contextlib.closing(sqlite3.connect(url, uri=True)) as db:
         _check(db, file)
         yield db
 
 
 @contextlib.contextmanager
 def writing(file: Path) -> Iterator[sqlite3.Connection]:
-    """Yield an index to change in memory; what was committed replaces the file, also after an error.
+    """Open a copy of an index in memory for changes. In the end it replaces the file, also after an error.
+
+    Only committed changes are written.
 
     Raises:
-        StoreError: it is damaged, or a newer version's.
-        ProjectError: another process has changed it meanwhile.
+        StoreError: the index is damaged, or of a different version.
+        ProjectError: another process has changed the file in the meantime.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     before = _stamp(file)
-    with _damage_told(file), contextlib.closing(sqlite3.connect(":memory:")) as db:
+    with _damage_reported(file), contextlib.closing(sqlite3.connect(":memory:")) as db:
         if before:
             with reading(file) as stored:
                 stored.backup(db)
@@ -203,13 +207,13 @@ def writing(file: Path) -> Iterator[sqlite3.Connection]:
             db.rollback()
             if _stamp(file) != before:
                 raise ProjectError(f"{file}: another process has changed it meanwhile: run the command again")
-            # Others may read it if they could before; at first it is its owner's alone.
+            # The permissions of the file are kept. A new file can be read by its owner only.
             with replacing(file, file.stat().st_mode & 0o777 if before else None) as written:
                 written.write(db.serialize())
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
-    """Return what tells a file from the one that replaces it; None where there is none."""
+    """Return an inode and time that change if the file is replaced; None if there is no file."""
     try:
         status = file.stat()
     except FileNotFoundError:
@@ -218,12 +222,13 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 
 
 @contextlib.contextmanager
-def _damage_told(file: Path) -> Iterator[None]:
+def _damage_reported(file: Path) -> Iterator[None]:
+    """Turn errors about a damaged file into `StoreError`."""
     try:
         yield
     except (sqlite3.DatabaseError, zlib.error) as error:
         if isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError):
-            raise  # a fault of ours
+            raise  # a bug in this package, not a damaged file
         raise _unusable(file, str(error)) from None
 
 
@@ -245,15 +250,15 @@ def _unusable(file: Path, reason: str) -> StoreError:
 
 
 def repositories(db: sqlite3.Connection) -> list[Indexed]:
-    """Return what is in an index."""
+    """Return the repositories in an index."""
     return [Indexed(*row) for row in db.execute(LIST)]
 
 
 def forget(db: sqlite3.Connection, source: str) -> None:
-    """Take a repository, and all that is known of it, out of an index.
+    """Remove a repository with all its results from an index.
 
     Raises:
-        NotFoundError: it is not in there.
+        NotFoundError: the repository is not in the index.
     """
     row = db.execute("SELECT id FROM repositories WHERE source = ?", [source]).fetchone()
     if row is None:
@@ -261,36 +266,37 @@ def forget(db: sqlite3.Connection, source: str) -> None:
     for statement in FORGET:
         db.execute(statement, {"repository": row[0]})
     db.commit()
-    db.execute("VACUUM")  # what was deleted stays in unused pages otherwise
+    db.execute("VACUUM")  # otherwise the deleted rows would stay in unused pages of the file
 
 
-# Bytes of the hashes that DVC has; Git's are longer.
+# Length of DVC's hashes in bytes; those of Git are longer.
 MD5_SIZE = 16
-# Digits of a commit's id or a hash that are enough to mean one.
+# Fewest digits of a commit's id or a hash that are looked up.
 SHORTEST_ID = 7
-# What a file is in a result, by what says most about where it comes from.
+# The roles of files, those first that say most about where a file comes from.
 KINDS = (RoleKind.OUTPUT, RoleKind.ARTIFACT, RoleKind.SOURCE, RoleKind.INPUT, RoleKind.IN_GIT)
-# Results that are told in full, and results that get a line; `--json` has all.
+# Number of results that are reported in full, of repositories that are named, and of results that get a line;
+# `--json` has all results.
 MOST_IN_FULL = 3
 MOST_NAMED = 3
 MOST_LINES = 20
 
-# How a target belongs to results, by path or key; and the keys of the results.
+# The roles of a target by path or key, by the key of the result in the index.
 Roles = dict[int, dict[str, Role | ValueRole]]
 
 
 @dataclass(frozen=True)
 class Found:
-    """A result of one of many repositories; as JSON, its own keys stand beside those of the report.
+    """A result in one of many repositories; its JSON also has the keys of the report.
 
     Attributes:
-        repository: its URL or folder.
-        folder: of the project in it, empty for its root.
-        unreachable_since: when the repository could first not be read any more; None while it can.
-        gone_since: when no branch, tag or experiment had the commit any more; None while one has it.
-        figure: its place in the target, where that is a document.
-        match: how a figure was found that has other bytes; empty for all else.
-        report: on the result.
+        repository: the URL or folder of its repository.
+        folder: the folder of its project in the repository; empty for the root.
+        unreachable_since: when reading the repository first failed; None if the last attempt succeeded.
+        gone_since: when the commit was first missing from all branches, tags and experiments; else None.
+        figure: the place of the figure in the target, if that is a document.
+        match: how the figure was found, if the target is a picture or document without a result of its own.
+        report: the report on the result.
     """
 
     repository: str
@@ -303,44 +309,45 @@ class Found:
 
 
 def find_everywhere(db: sqlite3.Connection, target: str) -> tuple[list[Found], list[str]]:
-    """Return the results of all repositories that a target belongs to, and notes about what was not found.
+    """Return the results of all repositories that a target belongs to, and notes about figures not found.
 
-    Those whose stage made it come first, older before newer ones; of a number, the likeliest.
+    Results with a stage that made the target come first, and older ones before newer ones. For a number, the
+    likeliest results come first.
 
     Args:
         db: the index.
-        target: path of a file or folder; else what a file is called by Git or DVC (a hash), the id of a
-            commit or the beginning of one, the name of an experiment, branch or tag, or a number as a text
-            quotes it. Of a picture or document that is not known as a whole, the figures are looked up.
+        target: the path of a file or folder; or the hash of a file in Git or DVC; or the id of a commit, or
+            its beginning; or the name of an experiment, branch or tag; or a number as a text quotes it. If no
+            result has a picture or document as a whole, its figures are looked up.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: no result matches.
         UnreadableError: the document is broken, encrypted, or too large.
     """
     path = Path(target)
     if path.exists():
-        roles = _with_hash(db, _names_of(db, path))
-        what = f"{target}: none of the repositories in the index has a file with this content"
+        roles = _with_hash(db, _hashes_of(db, path))
+        problem = f"{target}: none of the repositories in the index has a file with this content"
     else:
-        roles = _named(db, target)
-        what = (
+        roles = _with_name(db, target)
+        problem = (
             f"{target}: no file here; no hash, commit, experiment, branch or tag of a repository in the index"
         )
         quoted = None if roles else parse_quoted(target)
         if quoted:
             roles = _with_number(db, quoted)
-            what += ", nor a metric or param that rounds to this number"
+            problem += ", nor a metric or param that rounds to this number"
     notes: list[str] = []
-    found = [_found(db, result, of) for result, of in roles.items()]
+    found = [_read_result(db, result, of_target) for result, of_target in roles.items()]
     if not found and path.is_file():
-        found, notes = _figures(db, path)
+        found, notes = _find_figures(db, path)
     if not found:
-        raise NotFoundError(what, hint="; ".join([*notes, *_left_out(db)]))
+        raise NotFoundError(problem, hint="; ".join([*notes, *_left_out(db)]))
     return found, notes
 
 
-def _figures(db: sqlite3.Connection, path: Path) -> tuple[list[Found], list[str]]:
-    """Return the results that figures of a picture or document are of, and a note about each other one."""
+def _find_figures(db: sqlite3.Connection, path: Path) -> tuple[list[Found], list[str]]:
+    """Return the results of the figures in a picture or document, and a note about each unknown figure."""
     from ..documents import bounded_reading, is_document, is_picture
 
     if not is_picture(path) and not is_document(path):
@@ -354,15 +361,15 @@ def _figures(db: sqlite3.Connection, path: Path) -> tuple[list[Found], list[str]
     notes: list[str] = []
     with bounded_reading(str(path)), IndexedFigures(db) as known:
         for figure, verdict in compared_figures(known, path):
-            if verdict.match is Match.NONE:
-                notes.append(
-                    ": ".join(filter(None, [figure.place, "no figure that is known", verdict.reason]))
-                )
+            if not verdict.is_found:
+                parts = [figure.place, "not a known figure", verdict.reason]
+                notes.append(": ".join(filter(None, parts)))
+            # In a tie, the results of all candidates are listed.
             groups = [verdict.keys, *verdict.others] if verdict.match is Match.TIE else [verdict.keys]
             for group in groups:
                 roles = _with_hash(db, [hash_of(key).hex() for key in group])
-                for result, of in roles.items():
-                    found.append(_found(db, result, of, figure.place, verdict.match.value))
+                for result, of_figure in roles.items():
+                    found.append(_read_result(db, result, of_figure, figure.place, verdict.match.value))
         if notes and known.not_here:
             sources = ", ".join(sorted(known.not_here)[:MOST_NAMED])
             notes.append(f"not compared with some of {sources}, whose files are not on this machine")
@@ -370,17 +377,19 @@ def _figures(db: sqlite3.Connection, path: Path) -> tuple[list[Found], list[str]
 
 
 def clones_folder() -> Path:
-    """Return the folder of this user's clones of repositories that are no checkouts on this machine."""
+    """Return the user's cache folder with clones of the repositories that are not checked out here."""
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("locatable")).resolve() / "repositories"
 
 
 def local_folder(source: str) -> Path:
-    """Return the checkout that a repository is, or the folder of its clone, which need not be there yet.
+    """Return the folder of a repository that is a checkout, or else the folder for a clone of it.
+
+    The clone need not exist yet.
 
     Raises:
-        GitError: it is a folder, and no repository.
+        GitError: the source is a folder, but not a Git repository.
     """
     folder = Path(source)
     if folder.is_absolute() and (folder / ".git").exists():
@@ -391,49 +400,49 @@ def local_folder(source: str) -> Path:
     return clones_folder() / hashlib.sha256(source.encode()).hexdigest()[:32]
 
 
-def names_of_content(db: sqlite3.Connection, content: bytes) -> list[str]:
-    """Return what Git and DVC call a file with this content in any repository of an index."""
-    names = [content_hash(content), content_hash(content, HashKind.MD5_OF_TEXT)]
+def hashes_of_content(db: sqlite3.Connection, content: bytes) -> list[str]:
+    """Return all hashes that a file with this content can have in a repository of the index."""
+    hashes = [content_hash(content), content_hash(content, HashKind.MD5_OF_TEXT)]
     for (id_length,) in db.execute("SELECT DISTINCT id_length FROM repositories").fetchall():
-        names += [bytes_hash(content, id_length), lfs_pointer_hash_of(content, id_length)]
-    return names
+        hashes += [bytes_hash(content, id_length), lfs_pointer_hash_of(content, id_length)]
+    return hashes
 
 
 def key_of(content: bytes) -> str:
-    """Return the key of a figure in comparisons, by its hash, of which DVC's are the shortest."""
+    """Return the key of a figure with this hash. The length tells DVC's hashes from those of Git."""
     return f"{'md5' if len(content) == MD5_SIZE else 'git'}:{content.hex()}"
 
 
 def hash_of(key: str) -> bytes:
-    """Return what Git or DVC call the figure with a key."""
+    """Return the hash of the figure with a key, in Git or DVC."""
     return bytes.fromhex(key.partition(":")[2])
 
 
-def _names_of(db: sqlite3.Connection, path: Path) -> list[str]:
-    """Return what Git and DVC call a file or folder in any repository of an index."""
-    names = [md5_of(path), md5_of(path, HashKind.MD5_OF_TEXT)]
+def _hashes_of(db: sqlite3.Connection, path: Path) -> list[str]:
+    """Return all hashes that a file or folder can have in a repository of the index."""
+    hashes = [md5_of(path), md5_of(path, HashKind.MD5_OF_TEXT)]
     if path.is_file():
         for (id_length,) in db.execute("SELECT DISTINCT id_length FROM repositories").fetchall():
-            names += [git_hash(path, id_length), lfs_pointer_hash(path, id_length)]
-    return names
+            hashes += [git_hash(path, id_length), lfs_pointer_hash(path, id_length)]
+    return hashes
 
 
-def _with_hash(db: sqlite3.Connection, names: Iterable[str]) -> Roles:
-    """Return the results that have a file by any of some hashes."""
+def _with_hash(db: sqlite3.Connection, hashes: Iterable[str]) -> Roles:
+    """Return the results that have a file or folder with any of the hashes."""
     found: list[tuple[int, int, int, str, Role]] = []
-    for name in dict.fromkeys(names):
-        content = bytes.fromhex(name.removesuffix(".dir"))
-        for kind, stage, committed, result, path in db.execute(WITH_HASH, [content]):
+    for hashed in dict.fromkeys(hashes):
+        content = bytes.fromhex(hashed.removesuffix(".dir"))
+        for kind, stage, time, result, path in db.execute(WITH_HASH, [content]):
             role = Role(RoleKind[kind], stage)
-            found.append((KINDS.index(role.kind), committed, result, path, role))
+            found.append((KINDS.index(role.kind), time, result, path, role))
     roles: Roles = {}
-    for _, _, result, path, role in sorted(found, key=lambda one: one[:4]):
+    for _, _, result, path, role in sorted(found, key=itemgetter(0, 1, 2, 3)):
         roles.setdefault(result, {}).setdefault(path, role)
     return roles
 
 
-def _named(db: sqlite3.Connection, name: str) -> Roles:
-    """Return the results of that name; and those that have a file by it, where it can be a hash."""
+def _with_name(db: sqlite3.Connection, name: str) -> Roles:
+    """Return the results with a name; and those that have a file with that hash, if the name can be one."""
     roles: Roles = {}
     rows = db.execute(WITH_NAME, {"name": name}).fetchall()
     digits = name.lower().removesuffix(".dir")
@@ -445,15 +454,14 @@ def _named(db: sqlite3.Connection, name: str) -> Roles:
 
 
 def _with_number(db: sqlite3.Connection, quoted: QuotedNumber) -> Roles:
-    """Return the results with a value that prints so: metrics before params, older before newer ones."""
+    """Return the results with a value that rounds to a number: metrics before params, older ones first."""
     by_kind: dict[ValueKind, Roles] = {kind: {} for kind in ValueKind}
-    for wanted in quoted.numbers:
-        exponent = wanted.as_tuple().exponent
-        # Rounded to its last digit, a value is off by less than one of it.
-        margin = 1.01 * 10.0 ** float(exponent) + abs(float(wanted)) * 1e-15
-        bounds = [float(wanted) - margin, float(wanted) + margin]
+    for number in quoted.numbers:
+        # A value that rounds to the number differs from it by less than one unit in its last digit.
+        margin = 1.01 * 10.0 ** float(last_place(number)) + abs(float(number)) * 1e-15
+        bounds = [float(number) - margin, float(number) + margin]
         for result, key, kind, value in db.execute(WITH_VALUE, bounds):
-            if quoted.names(key) and quoted.is_printed(value):
+            if quoted.can_mean(key) and quoted.is_printed(value):
                 role = ValueRole(ValueKind[kind], value)
                 by_kind[role.kind].setdefault(result, {})[key] = role
     roles: Roles = {}
@@ -464,23 +472,23 @@ def _with_number(db: sqlite3.Connection, quoted: QuotedNumber) -> Roles:
 
 
 def _left_out(db: sqlite3.Connection) -> list[str]:
-    """Return lines about what can keep a result from being found."""
+    """Return lines about revisions, folders and repositories that were not read, so may hide a result."""
     lines = []
     count, source, problem = db.execute(PROBLEMS).fetchone()
     if count:
-        lines.append(f"left out: parts of revisions, {count} of them, such as {source} {problem}")
+        lines.append(f"left out: parts of revisions ({count}), such as {source} {problem}")
     folders = db.execute("SELECT count(DISTINCT hash) FROM unlisted").fetchone()[0]
     if folders:
-        lines.append(f"left out: files in tracked folders, {folders} of them, whose lists were not at hand")
+        lines.append(f"left out: files in tracked folders ({folders}) whose lists were not available")
     for source, since in db.execute("SELECT source, failed_since FROM repositories WHERE failed_since"):
         lines.append(f"{source} could not be read since {shown_time(since)}")
     return lines
 
 
-def _found(
+def _read_result(
     db: sqlite3.Connection, result: int, roles: dict[str, Role | ValueRole], figure: str = "", match: str = ""
 ) -> Found:
-    """Return what an index knows of a result."""
+    """Read a result from the index."""
     row = db.execute(RESULT, [result]).fetchone()
     source, failed_since, folder, gone_since, rev, packed, *keys = row
     values = _unpacked(packed)
@@ -493,7 +501,9 @@ def _found(
     values["coordinates"] = Coordinates(**coordinates)
     values["roles"] = {path: str(role) for path, role in roles.items()}
     values["experiment"] = Experiment(**values["experiment"]) if values["experiment"] else None
-    values["stale"] = [Difference(**{**each, "kind": Kind(each["kind"])}) for each in values["stale"]]
+    for difference in values["stale"]:
+        difference["kind"] = Kind(difference["kind"])
+    values["stale"] = [Difference(**difference) for difference in values["stale"]]
     report = Report(**values)
     return Found(source, folder, shown_time(failed_since), shown_time(gone_since), figure, match, report)
 
@@ -503,24 +513,24 @@ def _unpacked(packed: bytes) -> dict[str, Any]:
 
 
 def shown_time(seconds: int | None) -> str | None:
-    """Return a time for people to read; None for none."""
+    """Return a time as text in the local time zone; None for None or 0."""
     return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "minutes") if seconds else None
 
 
 def to_json(found: Sequence[Found]) -> str:
-    """Return results as a JSON list; the keys of each are those of `locate --json`, and more."""
-    listed = []
-    for one in found:
-        values = asdict(one)
+    """Return results as a JSON list; each has the keys of `locate --json`, and those of `Found`."""
+    items = []
+    for result in found:
+        values = asdict(result)
         report = values.pop("report")
-        listed.append({**values, **report})
-    return json_text(listed, indent=1)
+        items.append({**values, **report})
+    return json_text(items, indent=1)
 
 
 def to_text(found: Sequence[Found]) -> str:
-    """Return reports on the first results for people to read, and a line for each of the next ones."""
-    pages = [f"{_place(one)}\n{render.to_text(one.report)}" for one in found[:MOST_IN_FULL]]
-    lines = [f"{_place(one)}  {render.title(one.report)}" for one in found[MOST_IN_FULL:]]
+    """Return full reports on the first results as text, and a line for each of the next ones."""
+    pages = [f"{_place(result)}\n{render.to_text(result.report)}" for result in found[:MOST_IN_FULL]]
+    lines = [f"{_place(result)}  {render.title(result.report)}" for result in found[MOST_IN_FULL:]]
     if len(lines) > MOST_LINES:
         lines[MOST_LINES:] = [f"and {len(lines) - MOST_LINES} more (--json: all)"]
     if lines:
@@ -529,13 +539,13 @@ def to_text(found: Sequence[Found]) -> str:
 
 
 def _place(found: Found) -> str:
-    """Return where a result is, and whether it still is."""
+    """Return a line that says where a result is, and whether it still exists there."""
     match = f"{found.match} (a lead)" if found.match == Match.SIMILAR.value else found.match
     parts = [*filter(None, [found.figure, match]), found.repository]
     if found.folder:
         parts.append(f"in {found.folder}")
     if found.unreachable_since:
-        parts.append(f"UNREACHABLE since {found.unreachable_since}: as it was known before")
+        parts.append(f"UNREACHABLE since {found.unreachable_since}: shown as it was last read")
     if found.gone_since:
         parts.append(f"GONE: no branch, tag or experiment there has this commit since {found.gone_since}")
     return "  ".join(parts)

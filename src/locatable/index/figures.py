@@ -1,7 +1,7 @@
-"""The figures of all repositories in an index, as a comparison with a picture asks for them.
+"""The figures of all repositories in an index, in the form that comparisons need.
 
-An index has fingerprints alone. Which figure a changed copy is of is decided by the figures themselves, where
-a repository or its clone is on this machine.
+The index has the fingerprints of figures, but not their files. A changed copy is compared with the files of
+the figures, so it is found only if a repository with the figure, or a clone of it, is on this machine.
 """
 
 import sqlite3
@@ -24,7 +24,7 @@ from ..locate.known_figures import (
     distinct,
 )
 from ..repository.reader import Reader
-from . import hash_of, key_of, local_folder, names_of_content
+from . import hash_of, hashes_of_content, key_of, local_folder
 
 REVISIONS = "SELECT DISTINCT rev FROM places JOIN results ON result = results.id WHERE hash = ?"
 WRITTEN = "SELECT 1 FROM places WHERE hash = ? AND kind = 'OUTPUT' LIMIT 1"
@@ -36,10 +36,11 @@ BLOCKS = "SELECT row FROM figures WHERE row IS NOT NULL AND version = ?"
 
 
 class IndexedFigures:
-    """The figures of an index, which are `ResultFigures`; a context manager.
+    """The figures of an index, as `ResultFigures`. A context manager, which closes the opened repositories.
 
     Attributes:
-        not_here: repositories with figures that would have to be compared, and whose files are not here.
+        not_here: the repositories with figures that should be compared, but whose files are not on this
+            machine.
     """
 
     def __init__(self, db: sqlite3.Connection) -> None:
@@ -47,7 +48,7 @@ class IndexedFigures:
         self.not_here: set[str] = set()
         self._readers: dict[tuple[str, str], Reader | None] = {}
         self._entered = ExitStack()
-        # Pictures that were opened last: figures of a document are compared with the same ones again.
+        # The figures of a document are often compared with the same few pictures, so these stay open.
         self._opened = lru_cache(OPENED)(self._open)
 
     def __enter__(self) -> Self:
@@ -60,20 +61,20 @@ class IndexedFigures:
         return self._db.execute(select, [hash_of(key)]).fetchall()
 
     def keys_of(self, content: bytes) -> list[Key]:
-        """Return keys of figures that have the same bytes."""
-        keys = [key_of(bytes.fromhex(name)) for name in names_of_content(self._db, content)]
+        """Return the keys of figures with exactly these bytes."""
+        keys = [key_of(bytes.fromhex(hashed)) for hashed in hashes_of_content(self._db, content)]
         return [key for key in keys if self.revisions(key)]
 
     def revisions(self, key: Key) -> set[str]:
-        """Return the revisions that are known to have a figure."""
+        """Return the revisions that have a figure, as far as the index knows; empty if no result has it."""
         return {rev for (rev,) in self._rows(REVISIONS, key)}
 
     def is_output(self, key: Key) -> bool:
-        """Return true where a stage wrote a figure in any result."""
+        """Return true if a stage of any result wrote a figure."""
         return bool(self._rows(WRITTEN, key))
 
     def content(self, key: Key) -> bytes | None:
-        """Return content of a figure; None where no repository on this machine has it."""
+        """Return the content of a figure; None if no repository on this machine has it."""
         projects = self._rows(PROJECTS, key)
         for source, folder in projects:
             reader = self._reader_of(source, folder)
@@ -84,7 +85,7 @@ class IndexedFigures:
         return None
 
     def _reader_of(self, source: str, folder: str) -> Reader | None:
-        """Return a reader of a project on this machine; None where it is not here."""
+        """Return a reader of a project; None if it is not on this machine."""
         if (source, folder) not in self._readers:
             try:
                 reader = Reader(local_folder(source) / folder)
@@ -95,21 +96,21 @@ class IndexedFigures:
         return self._readers[source, folder]
 
     def with_digest(self, digest: bytes) -> list[Key]:
-        """Return keys of figures that have these pixels, or this outline."""
+        """Return the keys of figures with a digest, which is one of pixels or of a drawing's outline."""
         return [key_of(content) for (content,) in self._db.execute(WITH_DIGEST, [digest, LOOKS])]
 
     @cached_property
     def looks(self) -> np.ndarray:
-        """A row for each block of each figure that differs from others."""
+        """The distinct blocks of all figures, as an array of `LOOK_ROW`."""
         rows = b"".join(row for (row,) in self._db.execute(BLOCKS, [LOOKS]))
         return distinct(np.frombuffer(rows, LOOK_ROW))
 
     def with_look(self, row: np.void) -> tuple[Key, ...]:
-        """Return keys of figures that look the same as that of a row of `looks`."""
+        """Return the keys of all figures that look like the figure of a row of `looks`."""
         return tuple(self.with_digest(row["digest"].tobytes()))
 
     def part(self, row: np.void) -> Part | None:
-        """Return the block that a row of `looks` is of; None where no repository here has the figure."""
+        """Return the block of a row of `looks`; None if no repository on this machine has the figure."""
         picture = self._opened(row["digest"].tobytes())
         return None if picture is None else Part(picture, tuple(row["box"].tolist()))
 

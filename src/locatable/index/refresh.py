@@ -1,7 +1,7 @@
-"""Reads repositories into an index: what is new in each, from Git's objects; nothing is run or checked out.
+"""Read the new results of repositories into an index, from Git's objects; nothing is run or checked out.
 
-A folder of this machine is read where it is, with DVC's cache; what a URL or a bare repository has is fetched
-into a clone in the user's cache folder.
+A checkout on this machine is read in place, with its DVC cache. A URL or a bare repository is fetched into a
+clone in the user's cache folder.
 """
 
 import hashlib
@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +22,14 @@ from ..errors import GitError, LocatableError, UnreadableError, UsageError
 from ..git import clone_git, git, make_clone, top_folder
 from ..git.objects import FOLDER, LINK, SUBMODULE, commit_time
 from ..locate.by_content import Commits, role_at
+from ..locate.by_value import preloaded
 from ..locate.result import Report, Result, Role, RoleKind, report_on
 from ..model import Entry, folders, json_text
 from ..output import progress_bar, redact_urls
-from ..repository.reader import MARK, TOGETHER, Reader, commit_id, projects_in
+from ..repository.reader import MARK, Reader, commit_id, projects_in
 from ..repository.snapshot import Snapshot
 from ..results.rebuild import origin_url
-from ..results.values import NamedValue, number, preload_values, values_of
+from ..results.values import NamedValue, number, values_of
 from . import COORDINATES, MD5_SIZE, clones_folder, hash_of, key_of, local_folder
 
 if TYPE_CHECKING:
@@ -37,23 +37,24 @@ if TYPE_CHECKING:
 
     from ..documents import Look
 
-# All branches, tags and experiments, as the repository has them now; nothing else, such as pull requests.
+# Branches, tags and experiments replace those of the clone; other refs, such as pull requests, are left out.
 FETCHED = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+refs/exps/*:refs/exps/*")
 FETCH = ("fetch", "--quiet", "--prune", "--no-write-fetch-head", "--update-head-ok", "--refmap=")
-# A server that sends nothing for a minute is not waited for; no process of Git's outlives the command.
+# Git gives up on a server that sends nothing for a minute, and starts no background process that would
+# outlive the command.
 FETCH_SETTINGS = {
     "gc.autoDetach": "false",
     "http.lowSpeedLimit": "1",
     "http.lowSpeedTime": "60",
     "maintenance.autoDetach": "false",
 }
-# A longer list of code files is left to its digest and to the commit.
+# A longer list of code files is not stored: its digest and the commit identify the files.
 MOST_FILES = 200
-# Files that are looked at, and in how large a folder of DVC's they are figures, and not data.
+# Suffixes of files that are fingerprinted. Pictures in a larger tracked folder are data, not figures.
 FIGURES = (*PICTURES, ".pdf")
 MOST_IN_FOLDER = 1_000
 _HASH = re.compile(r"([0-9a-f]{32,64})(?:\.dir)?")
-# All refs, of a tag also the commit that it means.
+# Lists all refs. The last id of an annotated tag is that of its commit.
 REFS = ("for-each-ref", "--format=%(refname) %(objectname) %(*objectname)")
 _ADD_REPOSITORY = """
 INSERT INTO repositories (source, refs, id_length, checked, problem) VALUES (?, '', ?, ?, '')
@@ -86,7 +87,7 @@ INSERT INTO numbers VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET result =
 WHERE EXISTS (SELECT 1 FROM preferences WHERE other = result AND preferred = excluded.result)
 """
 _ADD_UNSEEN = "INSERT INTO figures VALUES (?, 0, '', NULL, NULL) ON CONFLICT DO NOTHING"
-# What another version read counts as unseen: what a fingerprint is can change.
+# Figures with fingerprints of a different version count as unseen, because the format may have changed.
 _UNSEEN = """
 SELECT DISTINCT hash FROM figures JOIN places USING (hash)
 WHERE version != ? AND repository = ? AND folder = ?
@@ -100,10 +101,10 @@ JOIN names ON path = names.id WHERE repository = ? AND folder = ?
 
 
 def address(source: str) -> str:
-    """Return how an index calls a repository: the root of a checkout on this machine, or a URL.
+    """Return the source by which the index stores a repository: the root of a checkout, or a URL.
 
     Raises:
-        UsageError: the URL holds a password, or is none.
+        UsageError: the source is no URL, or a URL with a user name or password.
     """
     folder = Path(source)
     if folder.exists():
@@ -121,13 +122,13 @@ def address(source: str) -> str:
 
 
 def read_new(db: sqlite3.Connection, source: str) -> int:
-    """Read what is new in a repository, which is added where it is not there yet.
+    """Read the new results of a repository, and add the repository if the index does not have it.
 
     Returns:
         The number of new results.
 
     Raises:
-        LocatableError: it cannot be read; what was known of it stays, and why is noted.
+        LocatableError: the repository cannot be read. The index keeps its results, and stores the reason.
     """
     now = int(time.time())
     try:
@@ -141,7 +142,10 @@ def read_new(db: sqlite3.Connection, source: str) -> int:
 
 
 def _read_new(db: sqlite3.Connection, source: str, now: int) -> int:
-    top = _readable_folder(source)
+    top = local_folder(source)
+    is_clone = top.is_relative_to(clones_folder())
+    if is_clone:
+        _fetch(Path(source) if Path(source).is_absolute() else source, top)
     with Reader(top) as reader:
         head = commit_id(reader, "HEAD") or ""
         projects = _projects(reader)
@@ -149,31 +153,32 @@ def _read_new(db: sqlite3.Connection, source: str, now: int) -> int:
     refs = git(top, *REFS)
     state = hashlib.sha256(f"{head}\n{refs}".encode(errors="surrogateescape")).hexdigest()
     db.execute(_ADD_REPOSITORY, [source, id_length, now])
-    key, known = db.execute("SELECT id, refs FROM repositories WHERE source = ?", [source]).fetchone()
+    key, old_state = db.execute("SELECT id, refs FROM repositories WHERE source = ?", [source]).fetchone()
     _read_tips(db, key, refs)
     unread = []
     number_of_new = 0
-    is_clone = top.is_relative_to(clones_folder())
     for folder in sorted({"", *projects}):
         if is_clone and folder in projects:
-            (top / folder / MARK).mkdir(parents=True, exist_ok=True)  # the reader looks for it
+            # `Reader` recognizes a project by this folder, which a clone without files does not have.
+            (top / folder / MARK).mkdir(parents=True, exist_ok=True)
         elif folder and not (top / folder / MARK).is_dir():
             unread.append(folder)
             continue
         with Reader(top / folder) as reader:
             project = _Project(db, key, reader, folder, projects)
-            # What was missing from the DVC cache of a checkout can be there now.
-            if known != state or not is_clone:
+            # A checkout is read again even if its refs have not changed, because its DVC cache may have files
+            # now that it lacked before.
+            if state != old_state or not is_clone:
                 number_of_new += project.read(now, retries=not is_clone)
-            project.list_folders()
-            project.look_at_figures()
+            project.add_listed_folders()
+            project.add_fingerprints()
     problem = f"projects that are not in the checkout were not read: {', '.join(unread)}" if unread else ""
     db.execute(_WAS_READ, [state, now, problem, key])
     return number_of_new
 
 
 def _read_tips(db: sqlite3.Connection, repository: int, refs: str) -> None:
-    """Note the branches and tags of a repository, as `REFS` lists them."""
+    """Store the branches and tags of a repository, given the output of `REFS`."""
     db.execute("DELETE FROM tips WHERE repository = ?", [repository])
     for line in refs.splitlines():
         ref, *ids = line.split()
@@ -183,21 +188,14 @@ def _read_tips(db: sqlite3.Connection, repository: int, refs: str) -> None:
 
 
 def as_utf8(text: str) -> str:
-    """Return a name; one that is not UTF-8 is written as `repr` does."""
+    """Return a name as valid UTF-8: bytes that are not are written as escapes."""
     return text.encode(errors="backslashreplace").decode()
 
 
-def _readable_folder(source: str) -> Path:
-    """Return a checkout: the source itself, or a clone in which everything of it is that is read."""
-    folder = local_folder(source)
-    if folder.is_relative_to(clones_folder()):
-        _fetch(Path(source) if Path(source).is_absolute() else source, folder)
-    return folder
-
-
 def _fetch(origin: str | Path, clone: Path) -> None:
-    """Bring a clone without files up to date, which is made where it is not there."""
+    """Update a clone without checked out files; create it if it does not exist."""
     if not (clone / ".git").is_dir():
+        # The clone gets its final name when it is complete, so that an interrupted one is made again.
         begun = clone / "begun"
         shutil.rmtree(begun, ignore_errors=True)
         clone.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -209,22 +207,22 @@ def _fetch(origin: str | Path, clone: Path) -> None:
 
 
 def _projects(reader: Reader) -> set[str]:
-    """Return the folders of all projects that branches of a repository have; that of its root is empty."""
+    """Return the folders of all projects on the branches of a repository; the root is an empty text."""
     tips = git(reader.top, "for-each-ref", "--format=%(objectname)", "refs/heads", "refs/remotes").split()
     trees = []
-    for answer in reader.objects.read(f"{tip}^{{tree}}" for tip in dict.fromkeys([*tips, "HEAD"])):
-        if answer:
-            trees.append(answer[0])
+    for tree in reader.objects.read(f"{tip}^{{tree}}" for tip in dict.fromkeys([*tips, "HEAD"])):
+        if tree:
+            trees.append(tree[0])
     reader.objects.load_trees(trees)
-    found: set[str] = set()
-    for tree in trees:
-        found.update(projects_in(reader.objects, tree))
-    # Git takes such a name from a server, and would not check it out.
-    return {folder for folder in found if {"..", ".git"}.isdisjoint(folder.split("/"))}
+    projects: set[str] = set()
+    for tree_id in trees:
+        projects.update(projects_in(reader.objects, tree_id))
+    # A hostile server can send such names. Git refuses to check them out, and so they are not read.
+    return {folder for folder in projects if {"..", ".git"}.isdisjoint(folder.split("/"))}
 
 
 class _Project:
-    """Reads a project of a repository into an index."""
+    """Reads a project of a repository into an index. What earlier revisions have is not stored again."""
 
     def __init__(
         self, db: sqlite3.Connection, repository: int, reader: Reader, folder: str, projects: set[str]
@@ -234,56 +232,61 @@ class _Project:
         self._reader = reader
         self._folder = folder
         self._url = origin_url(reader)
-        # Else it is the root of a repository whose projects are all below it.
+        # False for the root of a repository if all its projects are in subfolders.
         self._is_project = folder in projects or not projects
         self._names: dict[str, int] = {}
-        # What earlier revisions have, too: folders by what is in them and the roles there, places, numbers.
+        # The trees, places and numbers of the revisions read so far, which need not be stored again. A tree
+        # is known only with the roles of its files, numbered by `_roles`: the same tree can have others.
         self._seen: set[tuple[Any, ...]] = set()
         self._roles: dict[frozenset[tuple[str, Role]], int] = {}
 
     def read(self, now: int, *, retries: bool) -> int:
-        """Read the revisions that are not known yet, oldest first, and return their number.
+        """Read the new revisions, oldest first, and return the number of results that this added.
 
-        With `retries`, read those again of which something could not be read.
+        Args:
+            now: the time, in seconds since 1970.
+            retries: also read revisions again that could not be read completely.
         """
         commits = Commits(self._reader)
-        before = self._number_of_results()
+        before = self._count_results()
         unread = self._unread(commits, now, retries)
-        answers = self._reader.objects.read(unread)
         times = {}
-        for rev, answer in zip(unread, answers, strict=True):
-            times[rev] = commit_time(answer[1].decode(errors="replace")) if answer else 0
-        # Of the same second, the later ones are listed first.
+        for rev, commit in zip(unread, self._reader.objects.read(unread), strict=True):
+            times[rev] = commit_time(commit[1].decode(errors="replace")) if commit else 0
+        # Git lists newer commits first. The sort is stable, so that this order decides between equal times.
         ordered = sorted(reversed(unread), key=times.__getitem__)
-        snapshots = self._reader.snapshots(ordered)
-        plain = "read {n_fmt} of {total_fmt} revisions"
-        with progress_bar(plain, total=len(ordered), unit="revision", delay=1, leave=False) as bar:
-            while together := list(islice(snapshots, TOGETHER)):
-                preload_values(together)
-                for snapshot in together:
-                    experiment = commits.experiments.get(snapshot.rev)
-                    self._add(Result(snapshot, experiment))
-                    bar.update()
-        return self._number_of_results() - before
+        snapshots = preloaded(self._reader.snapshots(ordered))
+        options = {"total": len(ordered), "unit": "revision", "delay": 1, "leave": False}
+        for snapshot in progress_bar("read {n_fmt} of {total_fmt} revisions", iterable=snapshots, **options):
+            self._add(Result(snapshot, commits.experiments.get(snapshot.rev)))
+        return self._count_results() - before
 
-    def _number_of_results(self) -> int:
+    def _count_results(self) -> int:
         return int(self._db.execute(_COUNT, [self._repository, self._folder]).fetchone()[0])
 
     def _unread(self, commits: Commits, now: int, retries: bool) -> list[str]:
-        """Return revisions to read, and note since when others are on no branch, tag or experiment."""
+        """Return the revisions to read, and store which known ones have vanished or come back.
+
+        Args:
+            commits: all commits of branches, tags and experiments.
+            now: the time, in seconds since 1970.
+            retries: also return revisions that could not be read completely.
+        """
         known: dict[str, str | None] = {}
-        is_here: dict[str, bool] = {}
+        has_vanished = False
         present = set(commits.revs)
-        rows = self._db.execute(_KNOWN, [self._repository, self._folder])
-        for rev, experiment, was_here, problem in rows:
+        rows = self._db.execute(_KNOWN, [self._repository, self._folder]).fetchall()
+        for rev, experiment, was_present, problem in rows:
             if not problem or not retries:
                 known[rev] = experiment
-            if was_here != (rev in present):
-                is_here[rev] = rev in present
-        for rev, here in is_here.items():
-            self._db.execute(_SET_GONE, [None if here else now, self._repository, self._folder, rev])
-        # What a vanished result was the first to have, another one can have, too.
-        if not all(is_here.values()):
+            is_present = rev in present
+            if is_present != was_present:
+                gone_since = None if is_present else now
+                self._db.execute(_SET_GONE, [gone_since, self._repository, self._folder, rev])
+                has_vanished = has_vanished or not is_present
+        # Places and numbers are stored with one result only. If that has vanished, a different result should
+        # take its place, so all revisions are read again.
+        if has_vanished:
             known = {}
         unread = []
         for rev in commits.revs:
@@ -295,7 +298,7 @@ class _Project:
         return [rev for rev in unread if rev not in foreign]
 
     def _add(self, result: Result) -> None:
-        """Add a revision with what no earlier one has; of one that cannot be read, why."""
+        """Store a revision, with the places and numbers that no earlier one has, or why it cannot be read."""
         snapshot = result.snapshot
         problems: list[str] = []
         places: list[tuple[bytes, str, Role]] = []
@@ -311,30 +314,37 @@ class _Project:
         except UnreadableError as error:
             problems.insert(0, error.message)
             places, numbers = [], []
-            self._seen.clear()  # the next revision can have what was not added
+            self._seen.clear()  # some of it was not stored, and the next revision may have the same
         stored, coordinates = self._packed(report) if report else (b"", [0] * len(COORDINATES))
         experiment = result.experiment.name if result.experiment else None
-        row = [self._repository, self._folder, snapshot.rev, experiment, snapshot.time]
-        row += ["; ".join(problems[:1]), stored, *coordinates]
-        key = self._db.execute(_ADD_RESULT, row).fetchone()[0]
-        of = (self._repository, self._folder)
-        for content, path, role in places:
-            self._add_place(content, path, role.kind.name, role.stage, key)
+        project = (self._repository, self._folder)
+        row = [*project, snapshot.rev, experiment, snapshot.time, "; ".join(problems[:1])]
+        key = self._db.execute(_ADD_RESULT, [*row, stored, *coordinates]).fetchone()[0]
+        for hashed, path, role in places:
+            self._add_place(hashed, path, role.kind.name, role.stage, key)
         for value in numbers:
-            self._db.execute(_ADD_NUMBER, (value.value, *of, self._name(value.key), value.kind.name, key))
+            number_row = (value.value, *project, self._key_of_name(value.key), value.kind.name, key)
+            self._db.execute(_ADD_NUMBER, number_row)
 
     def _add_place(
-        self, content: bytes, path: str, kind: str, stage: str, result: int, *, is_data: bool = False
+        self, hashed: bytes, path: str, kind: str, stage: str, result: int, *, is_data: bool = False
     ) -> None:
-        """Add a place of a file; a figure is to be looked at unless it is data, as inputs of DVC's are."""
-        place = (content, self._repository, self._folder, self._name(path), kind, stage, result)
+        """Store a place of a file, and mark a figure as not fingerprinted yet.
+
+        Data is not fingerprinted: files that DVC tracks, unless a stage wrote them, and large folders.
+        """
+        place = (hashed, self._repository, self._folder, self._key_of_name(path), kind, stage, result)
         self._db.execute(_ADD_PLACE, place)
-        is_data = is_data or (len(content) == MD5_SIZE and kind != RoleKind.OUTPUT.name)
+        is_in_dvc = len(hashed) == MD5_SIZE
+        is_data = is_data or (is_in_dvc and kind != RoleKind.OUTPUT.name)
         if path.lower().endswith(FIGURES) and not is_data:
-            self._db.execute(_ADD_UNSEEN, [content])
+            self._db.execute(_ADD_UNSEEN, [hashed])
 
     def _packed(self, report: Report) -> tuple[bytes, list[int]]:
-        """Return a report without its coordinates, and the keys of these: most are those of many results."""
+        """Return a compressed report without its coordinates, and the keys of the coordinates.
+
+        Coordinates are stored separately, because many results share them.
+        """
         values = asdict(report)
         keys = []
         for name in COORDINATES:
@@ -348,82 +358,99 @@ class _Project:
             text = json_text(coordinate, separators=(",", ":")).encode()
             digest = hashlib.sha256(text).digest()[:16]
             self._db.execute(_ADD_COORDINATES, [digest, zlib.compress(text)])
-            found = self._db.execute("SELECT id FROM coordinates WHERE hash = ?", [digest])
-            keys.append(found.fetchone()[0])
+            row = self._db.execute("SELECT id FROM coordinates WHERE hash = ?", [digest]).fetchone()
+            keys.append(row[0])
         del values["coordinates"]
         return zlib.compress(json_text(values, separators=(",", ":")).encode()), keys
 
-    def _name(self, text: str) -> int:
-        """Return the key of a path or a value's name."""
-        if text not in self._names:
-            shown = as_utf8(text)
-            self._db.execute("INSERT INTO names (name) VALUES (?) ON CONFLICT DO NOTHING", [shown])
-            found = self._db.execute("SELECT id FROM names WHERE name = ?", [shown])
-            self._names[text] = found.fetchone()[0]
-        return self._names[text]
+    def _key_of_name(self, name: str) -> int:
+        """Return the key of a path, or of the name of a value; store it first if it is new."""
+        if name not in self._names:
+            stored = as_utf8(name)
+            self._db.execute("INSERT INTO names (name) VALUES (?) ON CONFLICT DO NOTHING", [stored])
+            row = self._db.execute("SELECT id FROM names WHERE name = ?", [stored]).fetchone()
+            self._names[name] = row[0]
+        return self._names[name]
 
-    def _is_new(self, *what: Any) -> bool:
-        """Return true the first time."""
-        if what in self._seen:
+    def _is_new(self, *item: Any) -> bool:
+        """Return true if the method was not called with the same arguments before."""
+        if item in self._seen:
             return False
-        self._seen.add(what)
+        self._seen.add(item)
         return True
 
     def _new_places(self, snapshot: Snapshot) -> Iterator[tuple[bytes, str, Role]]:
-        """Yield hash, path and role of each file and tracked folder of a revision that no earlier one has."""
+        """Yield the hash, path and role of each file and tracked folder that no earlier revision has."""
         tracked = snapshot.tracked
-        made = {path: role_at(snapshot, path) for path in snapshot.sources}
+        outputs = {path: role_at(snapshot, path) for path in snapshot.sources}
         for name, record in snapshot.records.items():
-            made |= dict.fromkeys(record.outs, Role(RoleKind.OUTPUT, name))
-        hashed = [(tracked[path], path, made[path]) for path in tracked]
-        read: dict[str, Role] = {}
+            outputs |= dict.fromkeys(record.outs, Role(RoleKind.OUTPUT, name))
+        in_dvc = [(tracked[path], path, outputs[path]) for path in tracked]
+        inputs: dict[str, Role] = {}
         for name, record in snapshot.records.items():
             for path, entry in record.deps.items():
+                # An input that is tracked with the same hash is stored by its more telling role already.
                 if entry.get("md5") != tracked.get(path, {}).get("md5"):
-                    hashed.append((entry, path, Role(RoleKind.INPUT, name)))
-                    read.setdefault(path, Role(RoleKind.INPUT, name))
-        yield from self._kept_by_git(snapshot, read | made, made)
-        for entry, path, role in hashed:
-            yield from self._kept_by_dvc(entry, path, role)
+                    in_dvc.append((entry, path, Role(RoleKind.INPUT, name)))
+                    inputs.setdefault(path, Role(RoleKind.INPUT, name))
+        yield from self._new_places_in_git(snapshot, inputs, outputs)
+        for entry, path, role in in_dvc:
+            yield from self._new_places_in_dvc(entry, path, role)
 
-    def _kept_by_git(
-        self, snapshot: Snapshot, roles: Mapping[str, Role], made: Mapping[str, Role]
+    def _new_places_in_git(
+        self, snapshot: Snapshot, inputs: Mapping[str, Role], outputs: Mapping[str, Role]
     ) -> Iterator[tuple[bytes, str, Role]]:
-        """Yield those of the files that Git keeps; of a folder that was made, each has its role."""
-        number = self._roles.setdefault(frozenset(roles.items()), len(self._roles))
-        for blob, path in self._new_files(snapshot.tree, "", number):
-            around = [made[folder] for folder in folders(path) if folder in made]
-            role = roles.get(path) or (around[-1] if around else Role(RoleKind.IN_GIT))
+        """Yield the new places of files that Git tracks.
+
+        Args:
+            snapshot: the revision.
+            inputs: the roles of inputs by path.
+            outputs: the roles of outputs and sources by path; a file in such a folder has the same role.
+        """
+        roles = {**inputs, **outputs}
+        number_of_roles = self._roles.setdefault(frozenset(roles.items()), len(self._roles))
+        for blob, path in self._new_files(snapshot.tree, "", number_of_roles):
+            role = Role(RoleKind.IN_GIT)
+            for folder in folders(path):
+                role = outputs.get(folder, role)
+            role = roles.get(path, role)
             if self._is_new(blob, path, role):
                 yield bytes.fromhex(blob), path, role
 
     def _new_files(self, tree: str, folder: str, roles: int) -> Iterator[tuple[str, str]]:
-        """Yield blob and path of files below a tree that no earlier revision has with the same roles."""
+        """Yield the blob and path of files below a tree that no earlier revision has with the same roles.
+
+        Args:
+            tree: the id of the tree.
+            folder: its path, with a slash at the end; empty for the project's own folder.
+            roles: the number of the revision's roles; see `_roles`.
+        """
         if not self._is_new(tree, folder, roles):
             return
         for name, (mode, entry) in self._reader.objects.entries(tree).items():
             if mode == FOLDER:
-                if MARK not in self._reader.objects.entries(entry):  # else a project of its own
+                # A folder with a `.dvc` folder is a different project, which is read by itself.
+                if MARK not in self._reader.objects.entries(entry):
                     yield from self._new_files(entry, f"{folder}{name}/", roles)
             elif mode not in (SUBMODULE, LINK):
                 yield entry, f"{folder}{name}"
 
-    def _kept_by_dvc(self, entry: Entry, path: str, role: Role) -> Iterator[tuple[bytes, str, Role]]:
-        """Yield a file or folder by its hash, and the files that its entry lists."""
+    def _new_places_in_dvc(self, entry: Entry, path: str, role: Role) -> Iterator[tuple[bytes, str, Role]]:
+        """Yield the new places of a file or folder that DVC tracks, and of the files that its entry lists."""
         hashes = {path: str(entry.get("md5", ""))}
         if entry.get("files"):
             hashes |= self._reader.folder_files(path, entry)
-        for place, hashed in hashes.items():
-            match = _HASH.fullmatch(hashed)
-            if not match or not self._is_new(hashed, place, role):
+        for file, md5 in hashes.items():
+            match = _HASH.fullmatch(md5)
+            if not match or not self._is_new(md5, file, role):
                 continue
-            content = bytes.fromhex(match[1])
-            yield content, place, role
-            if hashed.endswith(".dir") and len(hashes) == 1:
-                self._db.execute(_ADD_UNLISTED, [content, self._repository, self._folder])
+            hashed = bytes.fromhex(match[1])
+            yield hashed, file, role
+            if md5.endswith(".dir") and len(hashes) == 1:
+                self._db.execute(_ADD_UNLISTED, [hashed, self._repository, self._folder])
 
     def _new_numbers(self, values: Iterable[NamedValue]) -> Iterator[NamedValue]:
-        """Yield the values that are numbers, also in texts, and that no earlier revision has."""
+        """Yield the finite numbers among values, also those in texts, that no earlier revision has."""
         for value in values:
             real = value.value
             if isinstance(real, str):
@@ -431,27 +458,27 @@ class _Project:
             if isinstance(real, bool) or not isinstance(real, int | float) or not math.isfinite(real):
                 continue
             if isinstance(real, int) and real.bit_length() > 63:
-                real = float(real)  # SQLite has none that are longer
+                real = float(real)  # the integers of SQLite have 64 bits
             if self._is_new(value.kind, value.key, real):
                 yield replace(value, value=real)
 
-    def list_folders(self) -> None:
-        """Add the files of tracked folders, as far as this machine's DVC cache has their lists by now."""
-        of = (self._repository, self._folder)
-        for content, path, kind, stage, result in self._db.execute(_UNLISTED, of).fetchall():
-            md5 = f"{content.hex()}.dir"
-            files = self._reader.folder_files(path, {"md5": md5})
-            if files == {path: md5}:
+    def add_listed_folders(self) -> None:
+        """Store the files of tracked folders whose lists have arrived in this machine's DVC cache."""
+        project = (self._repository, self._folder)
+        for hashed, path, kind, stage, result in self._db.execute(_UNLISTED, project).fetchall():
+            folder_md5 = f"{hashed.hex()}.dir"
+            files = self._reader.folder_files(path, {"md5": folder_md5})
+            if files == {path: folder_md5}:
                 continue
             is_data = len(files) > MOST_IN_FOLDER
-            for file, hashed in files.items():
-                self._add_place(bytes.fromhex(hashed), file, kind, stage, result, is_data=is_data)
-            self._db.execute(_IS_LISTED, [content, *of])
+            for file, md5 in files.items():
+                self._add_place(bytes.fromhex(md5), file, kind, stage, result, is_data=is_data)
+            self._db.execute(_IS_LISTED, [hashed, *project])
 
-    def look_at_figures(self) -> None:
-        """Add what figures look like, as far as their files are on this machine.
+    def add_fingerprints(self) -> None:
+        """Store the fingerprints of new figures whose files are on this machine.
 
-        Without the extra `documents`, their bytes are all that is known.
+        Without the extra `documents`, no fingerprints are stored, and figures are found by their bytes only.
         """
         try:
             from ..locate.known_figures import LOOKS, FigureFiles, digest_rows, look_rows, read_rows
@@ -462,13 +489,12 @@ class _Project:
             return digest_rows(looks), look_rows(looks)
 
         unseen = self._db.execute(_UNSEEN, [LOOKS, self._repository, self._folder]).fetchall()
-        keys = [key_of(content) for (content,) in unseen]
-        for found, _ in read_rows(FigureFiles(self._reader), keys, rows_of):
-            for key, (digests, blocks) in found.items():
-                content = hash_of(key)
+        keys = [key_of(hashed) for (hashed,) in unseen]
+        for rows_by_key, _ in read_rows(FigureFiles(self._reader), keys, rows_of):
+            for key, (digests, blocks) in rows_by_key.items():
                 rows = [(row["digest"].tobytes(), None) for row in digests]
                 rows += [(row["digest"].tobytes(), row.tobytes()) for row in blocks]
-                self._db.execute("DELETE FROM figures WHERE hash = ?", [content])
+                self._db.execute("DELETE FROM figures WHERE hash = ?", [hash_of(key)])
                 for place, (digest, block) in enumerate(rows):
-                    added = (content, place, LOOKS, digest, block)
+                    added = (hash_of(key), place, LOOKS, digest, block)
                     self._db.execute("INSERT INTO figures VALUES (?, ?, ?, ?, ?)", added)

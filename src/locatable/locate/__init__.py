@@ -1,4 +1,4 @@
-"""Where a result comes from: `locate` finds the revisions that a file, a name or a number belongs to."""
+"""Find where a result comes from: the revisions that a file, a name or a number belongs to."""
 
 import os
 import re
@@ -28,7 +28,7 @@ __all__ = [
     "report_on",
 ]
 
-# Git itself shortens no id of a commit to fewer digits, unless it is asked to.
+# Git abbreviates commit ids to at least seven digits by default.
 SHORTEST_ID = 7
 
 
@@ -36,19 +36,20 @@ def locate(reader: Reader, target: str, rev: str | None = None) -> Located:
     """Find all revisions that a target belongs to.
 
     Args:
-        reader: of the repository to search.
-        target: path of a file or folder, wherever it was copied to; or an experiment's name, a Git revision,
-            or the id of an MLflow run; or a number, with or without the name of the value before it. A folder
-            that has the name of one of these is not what is meant. Of a picture or document that is not known
-            as a whole, the figures and numbers are located.
-        rev: the result that the numbers of a document are compared with; None for the most likely one.
+        reader: the reader of the repository to search.
+        target: the path of a file or folder, wherever it was copied to; the name of an experiment; a Git
+            revision; the id of an MLflow run; or a number, optionally preceded by the name of the value. If a
+            folder has the same name as an experiment or revision, the experiment or revision is located. If
+            no result has a picture or document as a whole, its figures and numbers are located.
+        rev: the result to compare the numbers of a document with; None for the most likely one.
 
     Raises:
-        NotFoundError: nothing matches, or a document has no figures, and no number of a result.
-        UnreadableError: the only revision that can match has a broken file of DVC's; or the document is
-            broken, encrypted, or of a format that is not read.
-        ModuleNotFoundError: what reads documents is not installed.
+        NotFoundError: nothing matches, or a document has neither a figure nor a number of a result.
+        UnreadableError: the only revision that can match has a broken DVC file; or the document is broken,
+            encrypted, or in an unsupported format.
+        ModuleNotFoundError: the packages that read documents are not installed.
     """
+    # The project's own folder, or one around it, is no target.
     is_folder = os.path.isdir(target) and not reader.root.is_relative_to(Path(target).resolve())
     if os.path.isfile(target):
         located = _locate_file(reader, target, rev)
@@ -61,7 +62,11 @@ def locate(reader: Reader, target: str, rev: str | None = None) -> Located:
 
 
 def _locate_file(reader: Reader, target: str, rev: str | None) -> Located:
-    """Return the results with this content; of a document that no stage wrote, of its figures and numbers."""
+    """Return the results with the content of a file, or the results of its figures and numbers.
+
+    The figures and numbers are located if the file is a document that no stage wrote, such as a paper that is
+    kept in Git beside the code.
+    """
     path = Path(target)
     try:
         located = _locate_content(reader, target)
@@ -71,7 +76,7 @@ def _locate_file(reader: Reader, target: str, rev: str | None) -> Located:
     for result in located.results:
         kinds |= result.kinds
     if not kinds <= {RoleKind.IN_GIT, RoleKind.INPUT}:
-        return located
+        return located  # a stage wrote the document, or a `.dvc` file tracks it
     from ..documents import NOT_FETCHED, is_archive, is_document
 
     if is_archive(path) or (not is_document(path) and rev is None):
@@ -80,13 +85,16 @@ def _locate_file(reader: Reader, target: str, rev: str | None) -> Located:
         document = _locate_figures(reader, target, rev)
     except (ModuleNotFoundError, NotFoundError, UnreadableError):
         return located
-    reasons = {figure.reason for figure in document.figures}
-    says_less = RoleKind.INPUT in kinds or reasons == {NOT_FETCHED}
-    return located if says_less and not document.results else document
+    is_read_by_stage = RoleKind.INPUT in kinds
+    has_only_links = {figure.reason for figure in document.figures} == {NOT_FETCHED}
+    # Such a file is rather data or a README than a paper. Without traced figures, its own content says more.
+    if not document.results and (is_read_by_stage or has_only_links):
+        return located
+    return document
 
 
 def _locate_unknown(reader: Reader, target: str, not_found: NotFoundError, rev: str | None) -> Located:
-    """Return the results that a file shows which has other bytes than any result's."""
+    """Return the results that a file shows, although no result has a file with the same bytes."""
     from ..documents import instead_of, is_archive, is_document, is_picture
     from ..documents.passages import has_passages
 
@@ -96,7 +104,8 @@ def _locate_unknown(reader: Reader, target: str, not_found: NotFoundError, rev: 
     if instead_of(path) or (is_document(path) and not is_archive(path)):
         return _locate_figures(reader, target, rev)
     if has_passages(path):
-        # Of an archive, a table or a text of any name, what is in it decides whether it is a manuscript.
+        # The name of an archive, a table or a plain text does not say whether it is a manuscript. It counts
+        # as one if a figure or number of a result is found in it; otherwise it is an unknown file.
         with suppress(NotFoundError, UnreadableError, ModuleNotFoundError):
             return _locate_figures(reader, target, rev)
     raise not_found
@@ -108,29 +117,32 @@ def _locate_content(reader: Reader, target: str) -> Located:
     if located.results:
         return located
     what = "the content of this folder, nor of a file in it" if path.is_dir() else "a file with this content"
-    lacking = reader.limits()
-    where = " of this clone" if lacking else ""
+    limits = reader.limits()
+    where = " of this clone" if limits else ""
     inside = f" in {reader.prefix}" if reader.prefix else ""
-    hint = "; ".join([*hints(located.left_out), *lacking])
+    hint = "; ".join([*hints(located.left_out), *limits])
     raise NotFoundError(
         f"{target}: no experiment and no commit of a branch or tag{where} has {what}{inside}", hint
     )
 
 
 def _locate_figures(reader: Reader, target: str, rev: str | None = None) -> Located:
-    # What compares pictures takes a second to import, and is an extra.
+    # Imported late: the libraries that compare pictures take a second to import, and are an optional extra.
     from .document import locate_document
 
     return locate_document(reader, target, rev)
 
 
 def _locate_changed_picture(reader: Reader, target: str, not_found: NotFoundError) -> Located:
-    """Return the results that a picture shows which has other bytes than any result's."""
+    """Return the results that a changed copy of a picture shows.
+
+    Raises:
+        NotFoundError: no result has a similar figure, or the libraries that compare pictures are missing.
+    """
     try:
         document = _locate_figures(reader, target)
     except ModuleNotFoundError:
-        why = "if it was changed since: pip install 'locatable[documents]'"
-        reasons = [not_found.hint, why]
+        reasons = [not_found.hint, "if it was changed since: pip install 'locatable[documents]'"]
     else:
         figure = document.figures[0]
         if figure.results:
@@ -140,20 +152,21 @@ def _locate_changed_picture(reader: Reader, target: str, not_found: NotFoundErro
 
 
 def _locate_name(reader: Reader, target: str) -> Located:
-    """Return the results of that name or number; where there are none, those of a path that HEAD records."""
+    """Return the results with a name or number; if there are none, those of a path that HEAD records."""
     try:
         return _locate_name_or_number(reader, target)
     except NotFoundError:
         recorded = find_recorded(reader, target)
-        if recorded is None:
-            raise
-        return recorded
+        if recorded:
+            return recorded
+        raise
 
 
 def _locate_name_or_number(reader: Reader, target: str) -> Located:
-    """Return the results of that name; where nothing has it, those with that number.
+    """Return the results with a name; if there are none, the results with that number.
 
-    A few digits are sooner a number than the beginning of a commit's id, seven and more sooner such an id.
+    Some texts, such as 947, are both a number and the beginning of a commit id. With fewer than seven digits
+    the text is taken for a number if a result has it; with seven or more it is taken for the commit.
     """
     from .by_value import find_value, parse_quoted
 
@@ -174,12 +187,12 @@ def _locate_name_or_number(reader: Reader, target: str) -> Located:
             message = f"{no_name.message}, and {no_number.message}"
             hint = "; ".join(filter(None, [no_number.hint, no_name.hint]))
             raise NotFoundError(message, hint) from None
-    note = f"{target}: taken for commit {commit[:12]}; for the number, write +{target}" if commit else ""
-    return Located(results, notes=[note] if note else [])
+    notes = [f"{target}: taken for commit {commit[:12]}; for the number, write +{target}"] if commit else []
+    return Located(results, notes=notes)
 
 
 def _abbreviated_commit(reader: Reader, text: str) -> str | None:
-    """Return the commit whose id begins with a text, None where that is a whole id or another name."""
+    """Return the commit whose id a text abbreviates; None for a full id or any other name."""
     commit = commit_id(reader, text)
     if commit is None or commit == text.lower() or not commit.startswith(text.lower()):
         return None
@@ -189,25 +202,25 @@ def _abbreviated_commit(reader: Reader, text: str) -> str | None:
 
 
 def find_name(reader: Reader, name: str) -> list[Result]:
-    """Return results of that name; several only where experiments of different baselines share it.
+    """Return the results with a name; several only if experiments of different baselines share the name.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: no file, experiment, revision or MLflow run has that name.
     """
-    named = revisions_named(reader, name)
-    if not named and re.fullmatch("[0-9a-f]{32}", name):
+    revisions = revisions_named(reader, name)
+    if not revisions and re.fullmatch("[0-9a-f]{32}", name):
         mirrored = _mirrored_revision(reader, name)
-        named = revisions_named(reader, mirrored) if mirrored else []
-    if not named:
+        revisions = revisions_named(reader, mirrored) if mirrored else []
+    if not revisions:
         raise NotFoundError(
             f"{name}: no file, experiment, Git revision or MLflow run of that name",
             hint="; ".join(reader.limits()),
         )
-    return [Result(reader.snapshot(one.rev), one.experiment) for one in named]
+    return [Result(reader.snapshot(revision.rev), revision.experiment) for revision in revisions]
 
 
 def _mirrored_revision(reader: Reader, run_id: str) -> str | None:
-    """Return the revision that an MLflow run mirrors, None when there is no such run.
+    """Return the revision that an MLflow run mirrors; None if there is no such run.
 
     Raises:
         NotFoundError: MLflow is not installed.

@@ -1,4 +1,4 @@
-"""Numbers that a text quotes, and the results with a metric or param that prints so."""
+"""Read numbers as a text quotes them, and find the results with a metric or param that rounds to them."""
 
 import math
 import re
@@ -17,45 +17,63 @@ from ..results.values import NamedValue, ValueKind, preload_values, values_of
 from .by_content import Commits
 from .result import Located, Result, ValueRole, hints, shortened
 
-# Longer texts are no numbers that anybody quotes.
+# Longer texts are not parsed as numbers: nobody quotes so many digits.
 MOST_CHARACTERS = 200
-# Enough for all digits of every float.
+# The precision is enough for the exact decimal expansion of every float.
 _CONTEXT = Context(prec=1_200, Emax=99_999, Emin=-99_999)
 _MINUS = str.maketrans(dict.fromkeys("−–‒﹣－", "-"))
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺"
 _PLAIN = str.maketrans(_SUPERSCRIPTS, "0123456789-+")
-# What can stand between thousands: also a space that does not break, a thin one, and both at once.
+# Spaces between thousands: a plain one, a no-break one, a thin one, and a narrow no-break one.
 _SPACE = " \u00a0\u2009\u202f"
-_MANTISSA = (
-    rf"(?:\d{{1,3}}(?:[,'’_{_SPACE}]\d{{3}})+(?:\.\d*)?|\d{{1,3}}(?:\.\d{{3}})+,\d+|\d+(?:[.,]\d*)?|[.,]\d+)"
+_MANTISSA = "|".join(
+    [
+        # 12,345.6 and 12 345.6
+        rf"\d{{1,3}}(?:[,'’_{_SPACE}]\d{{3}})+(?:\.\d*)?",
+        # 12.345,6
+        r"\d{1,3}(?:\.\d{3})+,\d+",
+        # 123, 0.123 and 0,123
+        r"\d+(?:[.,]\d*)?",
+        # .123
+        r"[.,]\d+",
+    ]
 )
-_EXPONENT = (
-    rf"(?:[eE](?P<e>[-+]?\d+)|\s*(?:[×x*·]|\\times|\\cdot)\s*10(?:\^?\{{?(?P<ten>[-+]?\d+)\}}?|"
-    rf"(?P<raised>[{_SUPERSCRIPTS}]+)))"
+_EXPONENT = "|".join(
+    [
+        # 1e-5
+        r"[eE](?P<e>[-+]?\d+)",
+        # 1 × 10^-5, 1 \times 10^{-5} and 1 · 10⁻⁵
+        r"\s*(?:[×x*·]|\\times|\\cdot)\s*10"
+        rf"(?:\^?\{{?(?P<ten>[-+]?\d+)\}}?|(?P<raised>[{_SUPERSCRIPTS}]+))",
+    ]
 )
-# Nobody writes 0007: that is a name.
-NUMBER = rf"\$?(?P<sign>[-+]?)\s?(?P<mantissa>(?!0\d){_MANTISSA})(?:{_EXPONENT})?\s?(?P<percent>\\?%)?\$?"
-# A name comes before, as in `valid.log_loss 0.133` or `valid.log_loss=0.133`.
+# Digits with a leading zero, such as 0007, are a name.
+NUMBER = rf"\$?(?P<sign>[-+]?)\s?(?P<mantissa>(?!0\d)(?:{_MANTISSA}))(?:{_EXPONENT})?\s?(?P<percent>\\?%)?\$?"
+# A name may come before the number, as in `valid.log_loss 0.133` or `valid.log_loss=0.133`.
 _QUOTED = re.compile(rf"(?:(?P<key>\S.*?)\s*[\s=]\s*)??{NUMBER}", re.DOTALL)
 _THOUSANDS = re.compile(rf"[1-9]\d{{0,2}}(?:[,'’_{_SPACE}]\d{{3}})+(?:\.\d*)?")
-# What parts the words of a name: `log loss` means `log_loss`, and `valid/log_loss` `valid.log_loss`.
+# Separators between the words of a name: `log loss` means `log_loss`, and `valid/log_loss` `valid.log_loss`.
 _BETWEEN_WORDS = re.compile(r"[\s_\-./:]+")
 
 
 @dataclass(frozen=True)
 class QuotedNumber:
-    """A number with the digits that it was quoted with.
+    """A number with the digits that a text or a user quotes.
 
     Attributes:
-        numbers: what it can stand for, best first: 94.7% is 0.947, and also 94.7 of a metric in percent.
-        key: name of the value, or the end of it; empty where none was given.
+        numbers: the values that it can stand for, the likeliest first: 94.7% is 0.947, or 94.7 if the metric
+            is in percent.
+        key: the name of the value, or the last words of the name; empty if no name was given.
     """
 
     numbers: tuple[Decimal, ...]
     key: str = ""
 
     def is_printed(self, value: Any) -> bool:
-        """Return true where a value, or a text that is a number, prints so, rounded to as many digits."""
+        """Return true if a value prints as this number, once it is rounded to the same number of digits.
+
+        The value can also be a text that is a number.
+        """
         real = number_in(value)
         if real is None:
             return False
@@ -63,53 +81,60 @@ class QuotedNumber:
 
     @cached_property
     def _ranges(self) -> list[tuple[Decimal, float, float]]:
-        """Each number, and bounds of the values that can round to it: a quick test for thousands."""
+        """Each number with bounds of the values that can round to it, a fast test for thousands of values."""
         ranges = []
         for number in self.numbers:
             middle = float(number)
-            # Whole numbers have digits that floats have not.
+            # Two ulps are added because a long whole number loses digits when it becomes a float.
             digit = float(f"1e{last_place(number)}") + 2 * math.ulp(middle)
             ranges.append((number, middle - digit, middle + digit))
         return ranges
 
     def is_exact(self, value: Any) -> bool:
-        """Return true where a value is the number itself."""
+        """Return true if a value equals the number exactly, without rounding."""
         real = number_in(value)
         return real is not None and Decimal(repr(real)) in self.numbers
 
     def as_written(self, value: Any, like: Any) -> str:
-        """Return another value with as many digits, in percent where the number is a percentage of `like`."""
-        real, other = number_in(value), number_in(like)
-        if real is None or other is None or not math.isfinite(real):
+        """Return a value in the notation of this number, with the same number of decimals.
+
+        Args:
+            value: the value to write.
+            like: the value that the number was printed from. It decides whether a percentage such as 94.7%
+                stands for 0.947, so that `value` is multiplied by 100, or for 94.7.
+        """
+        real = number_in(value)
+        printed = number_in(like)
+        if real is None or printed is None or not math.isfinite(real):
             return str(value)
         for position, number in enumerate(self.numbers):
-            if _rounds_to(other, number):
+            if _rounds_to(printed, number):
                 digit = Decimal((0, (1,), last_place(number)))
                 rounded = Decimal(repr(real)).quantize(digit, ROUND_HALF_EVEN, _CONTEXT)
+                # The last number is the one that is written. For a percentage, its fraction comes before it.
                 is_fraction = position < len(self.numbers) - 1
                 return str(_CONTEXT.scaleb(rounded, 2) if is_fraction else rounded)
         return str(value)
 
-    def names(self, key: str) -> bool:
-        """Return true where a key can be meant: its last words are those that were given."""
-        asked = _words(self.key)
-        return not asked or _words(key)[-len(asked) :] == asked
+    def can_mean(self, key: str) -> bool:
+        """Return true if the quoted name can mean a key, because the key ends with its words."""
+        quoted = _words(self.key)
+        return not quoted or _words(key)[-len(quoted) :] == quoted
 
 
 def parse_quoted(text: str) -> QuotedNumber | None:
-    """Read a number with or without the name of the value before it; None where the text has no number."""
+    """Parse a number, optionally preceded by the name of its value; None if the text is no such number."""
     if len(text) > MOST_CHARACTERS:
         return None
     match = _QUOTED.fullmatch(text.strip().translate(_MINUS))
     if not match:
         return None
     exponent = match["e"] or match["ten"] or (match["raised"] or "").translate(_PLAIN) or "0"
+    mantissa = _without_separators(match["mantissa"])
     try:
-        number = _CONTEXT.create_decimal(
-            f"{match['sign']}{_without_separators(match['mantissa'])}e{exponent}"
-        )
+        number = _CONTEXT.create_decimal(f"{match['sign']}{mantissa}e{exponent}")
     except InvalidOperation:
-        return None  # an exponent such as `+-+`, or one of hundreds of digits
+        return None  # the exponent is malformed, such as `+-+`, or has hundreds of digits
     if not number.is_finite():
         return None
     numbers = (_CONTEXT.scaleb(number, -2), number) if match["percent"] else (number,)
@@ -117,28 +142,28 @@ def parse_quoted(text: str) -> QuotedNumber | None:
 
 
 def _without_separators(mantissa: str) -> str:
-    """Return the digits with a decimal point, and nothing between thousands."""
+    """Return a mantissa with a decimal point and without separators between thousands."""
     if _THOUSANDS.fullmatch(mantissa):
         return re.sub(rf"[,'’_{_SPACE}]", "", mantissa)
-    if "," in mantissa:  # as people write who have points between thousands
+    if "," in mantissa:  # a decimal comma, as in 1.234,5
         return mantissa.replace(".", "").replace(",", ".")
     return mantissa
 
 
 def last_place(number: Decimal) -> int:
-    """Return the place of the last digit: -2 for 0.13."""
+    """Return the power of ten of the last digit: -2 for 0.13."""
     exponent = number.as_tuple().exponent
     return exponent if isinstance(exponent, int) else 0
 
 
 def number_in(value: Any) -> int | float | None:
-    """Return a number; also that of a text, as MLflow shows it; None where there is none."""
+    """Return a value that is a number or a text of one, as MLflow shows params; None for all other values."""
     if isinstance(value, str) and len(value) <= MOST_CHARACTERS:
-        # A whole number of many digits is not what its float is.
+        # `int` is tried first because a float cannot hold all digits of a long whole number.
         for kind in (int, float):
             with suppress(ValueError):
                 return kind(value)
-    # True is a number for Python alone.
+    # In Python a bool is an int, but nobody quotes True as 1.
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
@@ -146,7 +171,8 @@ def _rounds_to(value: float, number: Decimal) -> bool:
     if not math.isfinite(value):
         return False
     digit = Decimal((0, (1,), last_place(number)))
-    # Programs round the shortest text of a float or its exact value, half up or half to even.
+    # Programs differ in how they round: they start from the shortest text of a float or from its exact value,
+    # and round half up or half to even.
     shortest = Decimal(repr(value))
     return number in (
         shortest.quantize(digit, ROUND_HALF_UP, _CONTEXT),
@@ -161,14 +187,15 @@ def _words(key: str) -> list[str]:
 
 # Numbers in a text
 
-# Significant digits that a number needs to say which result it is of, and one with a power of ten.
+# Numbers with fewer significant digits are in too many results to tell which one is meant. A number with a
+# power of ten needs fewer digits.
 FEWEST_DIGITS = 3
 FEWEST_WITH_POWER = 2
 _NUMBERED = (
     r"fig(?:ures?|s?\.)|tab(?:les?|s?\.)|sec(?:tions?|s?\.)|chap(?:ters?|\.)|equations?|eqn?s?\.|appendix|"
     r"algorithm|theorem|lemma|listing|lines?|pages?|pp?\.|vol(?:ume|\.)|nos?\.|issue|grant|refs?\."
 )
-# Digits that are no measured number. Each pattern takes time in proportion to the text.
+# Digits that are not a measured number. Each pattern takes time linear in the length of the text.
 _NOT_MEASURED = {
     # https://example.org/0.951, www.example.org/123
     "URL": r"https?://\S+|www\.\S+",
@@ -190,25 +217,28 @@ _NOT_MEASURED = {
     r"(?:\s*(?:[-–,]|and|to)\s*\(?\d{1,4}(?:\.\d{1,2})?\)?(?![\d.%]))*",
 }
 _NO_NUMBER = re.compile("|".join(_NOT_MEASURED.values()), re.IGNORECASE)
-# Not a part of a word, a path or a longer number.
+# A number that is not part of a word, a path or a longer number.
 NUMBER_IN_TEXT = re.compile(rf"(?<![\w@#\\^])(?<![A-Za-z]-)(?<!\d[.,:])(?![-+]\s){NUMBER}(?![\w^]|[.,]\d)")
 YEAR = re.compile(r"(?:19|20)\d\d")
-# Not the dashes, which stand between numbers in a text.
+# Dashes are no minus signs here, because a text puts them between numbers.
 _TEXT_MINUS = str.maketrans("−﹣－", "---")
 
 
 def only_measured(text: str) -> str:
-    """Return a text of the same length with blanks for digits that are no measured number."""
+    """Replace digits that are not a measured number, such as dates and URLs, by as many blanks.
+
+    Minus signs of other characters are replaced by hyphens. The length of the text does not change.
+    """
     return _NO_NUMBER.sub(lambda match: " " * len(match[0]), text.translate(_TEXT_MINUS))
 
 
 def bare_number(number: str) -> str:
-    """Return the characters of a number without the blanks, dollar signs and full stop around them."""
+    """Strip blanks, dollar signs, and a comma or full stop at the end from the characters of a number."""
     return number.strip(" \u00a0\u2009\u202f\n\t$").rstrip(".,")
 
 
 def significant(text: str) -> QuotedNumber | None:
-    """Return a number that is no year and has enough digits; None for others."""
+    """Parse a number that has enough significant digits to identify a result; None for years and others."""
     text = bare_number(text)
     quoted = None if YEAR.fullmatch(text) else parse_quoted(text)
     if quoted is None:
@@ -218,7 +248,7 @@ def significant(text: str) -> QuotedNumber | None:
     if re.search(r"[eE×x*·^]", text):
         return quoted if len(digits) >= FEWEST_WITH_POWER else None
     if "." not in text and last_place(number) == 0:
-        digits = digits.rstrip("0")  # 1000 is a round number
+        digits = digits.rstrip("0")  # the zeros of a round number such as 1000 are not significant
     return quoted if len(digits) >= FEWEST_DIGITS else None
 
 
@@ -230,10 +260,10 @@ class _Group:
     """Revisions with the same results.
 
     Attributes:
-        values: that match, the likeliest first.
+        values: the values that match, the likeliest first.
         result: the oldest revision, which made the results.
         is_current: true if HEAD has the same results.
-        is_committed: true if a commit, and not only an experiment, has them.
+        is_committed: true if a commit has them, and not only experiments.
     """
 
     values: list[NamedValue]
@@ -243,53 +273,57 @@ class _Group:
 
 
 def find_value(reader: Reader, quoted: QuotedNumber) -> Located:
-    """Find the results with a metric or param that prints as a number that was quoted, the likeliest first.
+    """Find the results with a metric or param that rounds to a quoted number, the likeliest first.
 
-    Revisions that have the same results count once; the oldest one is given, which made them.
+    Revisions with the same results count once. The oldest of them is reported, because it made the results.
 
     Raises:
-        NotFoundError: there are none.
+        NotFoundError: no result has such a value.
     """
     commits = Commits(reader)
     left_out: list[str] = []
     groups: dict[tuple[object, ...], _Group] = {}
-    other_names = 0
-    for snapshot in loaded(commits.snapshots()):
+    count_of_other_names = 0
+    for snapshot in preloaded(commits.snapshots()):
         printed = list(_printed(snapshot, quoted, left_out))
-        values = [value for value in printed if quoted.names(value.key)]
-        if printed and not values:
-            other_names += 1
+        values = [value for value in printed if quoted.can_mean(value.key)]
         if not values:
+            if printed:
+                count_of_other_names += 1
             continue
         values.sort(key=lambda value: _likelihood(quoted, value))
         experiment = commits.experiments.get(snapshot.rev)
         roles = {value.key: ValueRole(value.kind, value.value) for value in values}
         result = Result(snapshot, experiment, roles)
-        group = groups.setdefault((frozenset(snapshot.locks.items()), *values), _Group(values, result))
-        if snapshot.time <= group.result.snapshot.time:  # of two at the same time, newer ones came first
+        same_results = (frozenset(snapshot.locks.items()), *values)
+        group = groups.setdefault(same_results, _Group(values, result))
+        # With equal times, the later snapshot is the older one: `git rev-list` lists newer commits first.
+        if snapshot.time <= group.result.snapshot.time:
             group.result = result
-        group.is_current |= snapshot.rev == commits.head
-        group.is_committed |= experiment is None
+        if snapshot.rev == commits.head:
+            group.is_current = True
+        if experiment is None:
+            group.is_committed = True
     if groups:
         ordered = sorted(groups.values(), key=lambda group: _order(quoted, group))
         return Located([group.result for group in ordered], shortened(left_out), is_number=True)
     what = f"metric or param {quoted.key}" if quoted.key else "metric or param"
     reasons = hints(left_out)
-    if other_names:
-        having = "1 revision has" if other_names == 1 else f"{other_names} revisions have"
+    if count_of_other_names:
+        having = "1 revision has" if count_of_other_names == 1 else f"{count_of_other_names} revisions have"
         reasons.append(f"{having} this number under other names")
     raise NotFoundError(f"no {what} that rounds to this number", hint="; ".join(reasons))
 
 
-def loaded(snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
-    """Yield the same snapshots, with their values in memory."""
-    while together := list(islice(snapshots, TOGETHER)):
-        preload_values(together)
-        yield from together
+def preloaded(snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
+    """Yield the same snapshots after reading the files with their values, many revisions at a time."""
+    while batch := list(islice(snapshots, TOGETHER)):
+        preload_values(batch)
+        yield from batch
 
 
 def _printed(snapshot: Snapshot, quoted: QuotedNumber, left_out: list[str]) -> Iterator[NamedValue]:
-    """Yield the values of a revision that print so."""
+    """Yield the values of a revision that round to a number, and note in `left_out` what cannot be read."""
     try:
         for value in values_of(snapshot, left_out):
             if quoted.is_printed(value.value):
@@ -299,14 +333,14 @@ def _printed(snapshot: Snapshot, quoted: QuotedNumber, left_out: list[str]) -> I
 
 
 def _likelihood(quoted: QuotedNumber, value: NamedValue) -> tuple[bool, int, bool, str]:
-    """Sort what has just the name that was asked for first; then metrics, then params with all digits."""
+    """Return a sort key: values with exactly the quoted name come first, then metrics before params."""
     other_name = quoted.key not in ("", value.key, value.dotted)
-    # A param is quoted as it was set.
+    # People quote a param as it was set, so one that only rounds to the number is less likely.
     is_rounded = value.kind is ValueKind.PARAM and not quoted.is_exact(value.value)
     return other_name, list(ValueKind).index(value.kind), is_rounded, value.key
 
 
 def _order(quoted: QuotedNumber, group: _Group) -> tuple[object, ...]:
-    """Sort by the likeliest value; then HEAD's results, other commits', experiments'; newer ones first."""
+    """Return a sort key: the likeliest value, then HEAD, other commits and experiments, newer ones first."""
     best = _likelihood(quoted, group.values[0])[:3]
     return *best, not group.is_current, not group.is_committed, -group.result.snapshot.time, group.result.rev

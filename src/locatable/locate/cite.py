@@ -1,7 +1,7 @@
-"""Cites a result, under a figure or in an appendix, so that others can rebuild it: as text, and for BibTeX.
+"""Cite a result so that others can rebuild it: as a paragraph for a caption or an appendix, and for BibTeX.
 
-Who is cited is what CITATION.cff says. Keys are those of https://citation-file-format.github.io, as far as a
-citation of ours needs them.
+Title, authors, license and URL are read from CITATION.cff. Its keys are documented at
+https://citation-file-format.github.io; keys that a citation does not show are ignored.
 """
 
 import posixpath
@@ -23,21 +23,22 @@ from ..results.staleness import remedy
 from .result import Report, Result
 
 CITATION_FILE = "CITATION.cff"
-# Characters of a digest in a paragraph; the entry for BibTeX has all.
+# Characters of a digest that the paragraph shows; the BibTeX entry has all of them.
 DIGITS = 12
-# With a host: what is on this machine alone is of no use to a reader, and none of their business.
+# A URL or scp-like address with a host. A path on this machine is useless to readers, and would disclose
+# something private.
 _HOST = re.compile(r"(?!file:)\w[\w+.-]*://[^/\s]+\S*|(?:[\w.-]+@)?[\w.-]{2,}:(?!//)\S+")
 
 
 @dataclass(frozen=True)
 class Author:
-    """A person, whose name has parts, or a group, which has a name alone.
+    """A person, whose name has several parts, or a group, which has a single name.
 
     Attributes:
-        family: the family name, with what comes before it (`von`), or the name of the group.
-        given: given names; empty for a group.
-        suffix: such as `Jr.`.
-        is_group: true if `family` is a name as a whole.
+        family: the family name with its particle (`von`), or the name of the group.
+        given: the given names; empty for a group.
+        suffix: a suffix of the name, such as `Jr.`.
+        is_group: true if `family` is the whole name.
     """
 
     family: str
@@ -51,7 +52,7 @@ class Author:
 
 @dataclass(frozen=True)
 class CitationFile:
-    """What a project says about how to cite it; empty where it does not."""
+    """The fields of CITATION.cff that a citation shows; a field is empty if the file does not have it."""
 
     title: str = ""
     authors: tuple[Author, ...] = ()
@@ -61,20 +62,20 @@ class CitationFile:
 
 @dataclass(frozen=True)
 class Citation:
-    """A result, cited.
+    """The citation of a result.
 
     Attributes:
-        subject: what the result has of the target, and how; empty where a result is cited as a whole.
-        title: of the project.
-        authors: of the project.
-        license: of the project; empty where it does not say.
-        url: of the project; empty where none is known that others can reach.
-        year: of the commit.
-        rev: the commit that has the result.
-        experiment: name of the DVC experiment that it is; empty where it is none.
-        digests: of the coordinates, by their names.
-        commands: that rebuild the result, and comments on them.
-        warnings: lines about what is missing in it.
+        subject: the paths of the target with their roles in the result; empty if the whole result is cited.
+        title: the title of the project.
+        authors: the authors of the project.
+        license: the license of the project; empty if unknown.
+        url: the URL of the project; empty if there is none that others can reach.
+        year: the year of the commit.
+        rev: the id of the commit that has the result.
+        experiment: the name of the DVC experiment; empty if the result is not an experiment.
+        digests: the digests of the coordinates, by name.
+        commands: the commands that rebuild the result; an item that begins with `#` is a remark.
+        warnings: lines for the user about what the citation lacks.
     """
 
     subject: str
@@ -98,14 +99,14 @@ class Citation:
         subject = f"{self.subject}: a result" if self.subject else "Results"
         sentences = [f"{subject} of {self.title} ({about}), {where}.", f"{self._coordinates(DIGITS)}."]
         if self._remarks:
-            sentences.append(f"Mind: {self._remarks}.")
+            sentences.append(f"Note: {self._remarks}.")
         place = "" if self.url else ", in a clone"
         sentences.append(f"To rebuild{place}: {self._rebuild}")
         return " ".join(sentences)
 
     @property
     def bibtex(self) -> str:
-        """An entry `@software`, for BibTeX and biblatex."""
+        """An `@software` entry, for BibTeX and biblatex."""
         sentences = [self.subject, self._experiment, self._coordinates(), self._remarks]
         note = " ".join(f"{tex_text(sentence)}." for sentence in filter(None, sentences))
         values = {
@@ -137,36 +138,42 @@ class Citation:
 
 
 def cite(reader: Reader, result: Result, report: Report, origin: str | None) -> Citation:
-    """Cite a result.
+    """Return the citation of a result.
+
+    Args:
+        reader: the reader of its repository.
+        result: the result to cite.
+        report: the report on that result.
+        origin: the URL of the remote; None if there is none.
 
     Raises:
-        ProjectError: nobody could rebuild it from a commit.
+        ProjectError: the result cannot be rebuilt from a commit.
     """
     _require_rebuildable(report)
     warnings = []
     snapshot = reader.snapshot(report.results_of) if report.results_of else result.snapshot
     try:
-        file = read_citation_file(reader, snapshot.rev)
+        fields = read_citation_file(reader, snapshot.rev)
     except UnreadableError as error:
-        file = CitationFile()
+        fields = CitationFile()
         warnings.append(f"{error}; cited without it")
-    url = origin if origin and _HOST.fullmatch(origin) else file.url
-    # The first one clones, perhaps from a folder that nobody else has.
+    url = origin if origin and _HOST.fullmatch(origin) else fields.url
+    # The first command clones, perhaps from a folder that only this machine has: it is replaced.
     commands = report.rebuild[1:]
     if url:
         commands.insert(0, clone_command(url))
     else:
         warnings.append("no remote that others can reach: the citation does not say where to clone from")
     name = posixpath.basename(url.rstrip("/")).rpartition(":")[2].removesuffix(".git")
-    # Where nobody says who wrote the project, it is who wrote the commit.
-    committer = (Author(snapshot.author, is_group=True),) if snapshot.author else ()
+    # If CITATION.cff names no authors, the author of the commit is cited.
+    author_of_commit = (Author(snapshot.author, is_group=True),) if snapshot.author else ()
     subject = ", ".join(f"{path} ({role})" for path, role in report.roles.items())
     return Citation(
         subject=redact_urls(subject),
-        title=file.title or name or reader.root.name,
-        authors=file.authors or committer,
-        license=file.license,
-        url=file.url or url,
+        title=fields.title or name or reader.root.name,
+        authors=fields.authors or author_of_commit,
+        license=fields.license,
+        url=fields.url or url,
         year=datetime.fromtimestamp(snapshot.time, UTC).year,
         rev=snapshot.rev,
         experiment=result.experiment.name if result.experiment else "",
@@ -179,23 +186,25 @@ def cite(reader: Reader, result: Result, report: Report, origin: str | None) -> 
 def _require_rebuildable(report: Report) -> None:
     if report.uncommitted:
         names = ", ".join(report.uncommitted)
-        raise ProjectError(f"{names} in no commit: commit, and cite then", hint="git add --all && git commit")
+        raise ProjectError(
+            f"{names} in no commit: commit first, then cite", hint="git add --all && git commit"
+        )
     if not report.has_results:
         hint = "dvc repro, then commit" if report.can_run else report.rebuild[-1].removeprefix("# ")
         raise ProjectError(f"{report.rev[:7]} has no results to cite yet", hint)
     if report.stale and not report.results_of:
         raise ProjectError(
-            f"{report.rev[:7]} records results of other files than it holds, and no commit that can be read "
-            "holds these: nobody could rebuild them",
+            f"{report.rev[:7]} records results that were made from other files than it holds, and no commit "
+            "that can be read holds those: the results cannot be rebuilt",
             hint=remedy(report.stale),
         )
 
 
 def read_citation_file(reader: Reader, rev: str) -> CitationFile:
-    """Return what the CITATION.cff of a revision says; where it has none, that of the workspace.
+    """Read the CITATION.cff of a revision, or that of the workspace if the revision has none.
 
     Raises:
-        UnreadableError: it is not what its name says.
+        UnreadableError: the file is not valid YAML, or a field has an unexpected type.
     """
     content = _content_of_citation_file(reader, rev)
     if content is None:
@@ -215,14 +224,14 @@ def read_citation_file(reader: Reader, rev: str) -> CitationFile:
 
 
 def _content_of_citation_file(reader: Reader, rev: str) -> bytes | None:
-    """Return the file beside the project, or else in the root of its Git repository."""
-    places = [f"{reader.prefix}/{CITATION_FILE}", CITATION_FILE] if reader.prefix else [CITATION_FILE]
-    for place in places:
-        (answer,) = reader.objects.read([f"{rev}:{place}"])
-        if answer:
-            return answer[1]
-    for place in places:
-        file = reader.top / place
+    """Return the content of CITATION.cff in the project's folder, or else in the root of its repository."""
+    paths = [f"{reader.prefix}/{CITATION_FILE}", CITATION_FILE] if reader.prefix else [CITATION_FILE]
+    for path in paths:
+        (blob,) = reader.objects.read([f"{rev}:{path}"])
+        if blob:
+            return blob[1]
+    for path in paths:
+        file = reader.top / path
         if file.is_file():
             return file.read_bytes()
     return None
@@ -230,29 +239,25 @@ def _content_of_citation_file(reader: Reader, rev: str) -> bytes | None:
 
 def _authors(fields: Mapping[str, Any]) -> tuple[Author, ...]:
     entries = fields.get("authors") or []
-    authors = []
-    for entry in entries if isinstance(entries, list) else [None]:
-        author = _author(entry)
-        if author.family:
-            authors.append(author)
-    return tuple(authors)
-
-
-def _author(entry: Any) -> Author:
-    if not isinstance(entry, dict):
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise UnreadableError(f"{CITATION_FILE}: authors: expected a list, each with keys and values")
+    authors = map(_author, entries)
+    return tuple(author for author in authors if author.family)
+
+
+def _author(entry: Mapping[str, Any]) -> Author:
     name = _text(entry, "name")
     if name:
         return Author(name, is_group=True)
     family = f"{_text(entry, 'name-particle')} {_text(entry, 'family-names')}".strip()
     given = _text(entry, "given-names")
-    if not family:  # people with one name, and those who go by an alias
+    if not family:  # a person with a single name, or known by an alias
         return Author(given or _text(entry, "alias"), is_group=True)
     return Author(family, given, _text(entry, "name-suffix"))
 
 
 def _license(fields: Mapping[str, Any]) -> str:
-    """Return an identifier of SPDX; of several, any can be chosen."""
+    """Return the SPDX identifier of the license; several identifiers are joined by OR."""
     value = fields.get("license")
     if isinstance(value, list):
         return " OR ".join(_text({"license": item}, "license") for item in value)
@@ -260,14 +265,14 @@ def _license(fields: Mapping[str, Any]) -> str:
 
 
 def _text(fields: Mapping[str, Any], key: str) -> str:
-    """Return a value in one line; numbers and dates are as good as their text."""
+    """Return a value as text in one line; numbers and dates are accepted as well."""
     value = fields.get(key)
     if isinstance(value, dict | list):
         raise UnreadableError(f"{CITATION_FILE}: {key}: expected a text")
     return "" if value is None else joined_lines(value)
 
 
-# What means something to TeX, and what stands for it in a text.
+# Characters with a meaning in TeX, and the commands that print them.
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -276,13 +281,13 @@ _SPECIAL = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': r"\symbol{34}",
-    # BibTeX counts braces, escaped ones, too.
+    # `\{` would not do, because BibTeX counts escaped braces, too.
     "{": r"\textbraceleft{}",
     "}": r"\textbraceright{}",
     **{character: f"\\{character}" for character in "$&#%_"},
 }
 _ESCAPES = str.maketrans(_SPECIAL)
-# In code, quotes and dashes are to stay as they are typed.
+# In code, TeX must not replace straight quotes by curly ones.
 _CODE_ESCAPES = str.maketrans({**_SPECIAL, "'": r"\textquotesingle{}", "`": r"\textasciigrave{}"})
 
 
@@ -292,18 +297,21 @@ def tex_text(text: str) -> str:
 
 
 def tex_code(text: str) -> str:
-    """Return commands for TeX so that a reader can copy them."""
+    """Return shell commands as TeX, printed so that a reader can copy them: `--` does not become a dash."""
     escaped = " ".join(text.split()).translate(_CODE_ESCAPES)
     return rf"\texttt{{{escaped.replace('--', '-{}-')}}}"
 
 
 def tex_url(text: str) -> str:
-    """Return an address: TeX takes it as it is, but braces, backslashes and blanks would end it."""
+    """Quote the characters of a URL that TeX cannot print as they are, such as braces and backslashes."""
     return quote(text, safe="!#$%&'()*+,-./:;=?@[]_~")
 
 
 def _tex_author(author: Author) -> str:
-    """Return a name; braces keep that of a group, and one with a comma or an `and`, in one piece."""
+    """Return a name for BibTeX.
+
+    BibTeX splits names at commas and at `and`. Braces around a name prevent this.
+    """
     if author.is_group:
         return f"{{{tex_text(author.family)}}}"
     parts = []
@@ -314,11 +322,12 @@ def _tex_author(author: Author) -> str:
 
 
 def bibtex_entry(name: str, values: Mapping[str, str]) -> str:
-    """Return an entry `@software`, without fields that have no value.
+    """Return an `@software` entry, without the fields that have no value.
 
     Args:
-        name: that a text cites it by, once characters that BibTeX does not take are gone.
-        values: of its fields, escaped.
+        name: the text that the citation key is made of; each run of characters other than letters and digits
+            becomes a hyphen.
+        values: the escaped values of the fields, by name.
     """
     key = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
     width = max(map(len, values))

@@ -1,35 +1,19 @@
-"""Where the figures and numbers of a document come from."""
+"""Find the results that the figures and numbers of a document come from."""
 
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from ..documents import (
-    Bound,
-    Figure,
-    bounded_reading,
-    instead_of,
-    is_manuscript,
-    is_picture,
-)
+from ..documents import Bound, Figure, bounded_reading, instead_of, is_manuscript, is_picture
 from ..documents.passages import has_passages
 from ..errors import NotFoundError, UnreadableError
 from ..repository.reader import Reader
 from .figure_match import Verdict, compared_figures
 from .known_figures import KnownFigures
 from .numbers import locate_numbers, read_units
-from .result import (
-    ComparedNumbers,
-    Located,
-    LocatedFigure,
-    Match,
-    Result,
-    hints,
-    identity,
-    shortened,
-)
+from .result import ComparedNumbers, Located, LocatedFigure, Match, Result, hints, identity, shortened
 
-# Figures of a document that are looked at.
+# The rest of a document with more figures is reported as not read.
 MOST_FIGURES = 2_000
 NOT_CACHED = "which are not in this machine's DVC cache; `dvc fetch --all-commits` gets them"
 
@@ -38,18 +22,20 @@ def locate_document(reader: Reader, target: str, rev: str | None = None) -> Loca
     """Find the results that the figures and numbers of a document come from.
 
     Args:
-        reader: of the repository.
-        target: path of the document.
-        rev: the result that its numbers are compared with; None for that of its figures.
+        reader: the reader of the repository.
+        target: the path of the document.
+        rev: the result to compare the numbers with; None for the result of most of the figures, or of most of
+            the numbers.
 
     Raises:
-        UnreadableError: the document is broken, encrypted, or of a format that is not read.
-        NotFoundError: it has no figures, and no number that is a result's; or there is no such revision.
+        UnreadableError: the document is broken, encrypted, or in an unsupported format.
+        NotFoundError: the document has neither a figure nor a number of a result; or there is no such
+            revision.
     """
     path = Path(target)
-    readable = instead_of(path)
-    if readable:
-        raise UnreadableError(f"{target}: {path.suffix} is not read", hint=f"save it as {readable}")
+    readable_format = instead_of(path)
+    if readable_format:
+        raise UnreadableError(f"{target}: {path.suffix} is not read", hint=f"save it as {readable_format}")
     figures: list[LocatedFigure] = []
     left_out: list[str] = []
     bound = Bound()
@@ -68,28 +54,25 @@ def locate_document(reader: Reader, target: str, rev: str | None = None) -> Loca
             unread.append(f"numbers: {error}")
     if not figures and not any(number.key for number in numbers.numbers):
         count = len(numbers.numbers)
-        also = f", and none of its {count} numbers is a result's" if count else ""
-        raise NotFoundError(f"{target}: no figures in it{also}", hint="; ".join(hints(unread)))
+        about_numbers = f", and none of its {count} numbers is a result's" if count else ""
+        raise NotFoundError(f"{target}: no figures in it{about_numbers}", hint="; ".join(hints(unread)))
     results = [figure.results[0] for figure in figures if figure.is_traced]
     if numbers.result:
         if rev or not results:
             results.append(numbers.result)
         figures = _with_other_figures(figures, numbers.result)
-    left_out = [*left_out, *shortened(unread)]
-    return Located(_distinct(results), left_out, figures=figures, numbers=numbers)
-
-
-def _distinct(results: list[Result]) -> list[Result]:
-    first: dict[tuple[str, bool], Result] = {}
+    distinct: dict[tuple[str, bool], Result] = {}
     for result in results:
-        first.setdefault(identity(result), result)
-    return list(first.values())
+        distinct.setdefault(identity(result), result)
+    left_out = [*left_out, *shortened(unread)]
+    return Located(list(distinct.values()), left_out, figures=figures, numbers=numbers)
 
 
 def _with_other_figures(figures: list[LocatedFigure], compared: Result) -> list[LocatedFigure]:
-    """Return figures, noting on each where the compared result has another one at its path.
+    """Note on each figure whether the compared result has a different figure at the same path.
 
-    Where the compared result's own figure of that path is in the document, too, the others are beside it.
+    If the document also shows the compared result's own figure of that path, the figures of other results are
+    there for comparison, and nothing is noted.
     """
     shown: set[str] = set()
     for figure in figures:
@@ -100,55 +83,57 @@ def _with_other_figures(figures: list[LocatedFigure], compared: Result) -> list[
 
 
 def _other_figure(figure: LocatedFigure, compared: Result, shown: set[str]) -> str:
-    """Return the path at which the compared result has another figure; empty where it has none."""
-    if not figure.is_traced or any(result.rev == compared.rev for result in figure.results):
+    """Return the path at which the compared result has a different figure; empty if there is none."""
+    revisions = {result.rev for result in figure.results}
+    if not figure.is_traced or compared.rev in revisions:
         return ""
     for path in figure.results[0].roles:
-        is_there = path in compared.snapshot.tracked or compared.snapshot.in_git(path)
-        if is_there and path not in shown:
+        has_figure = path in compared.snapshot.tracked or compared.snapshot.in_git(path)
+        if has_figure and path not in shown:
             return path
     return ""
 
 
 def _locate_figures(reader: Reader, path: Path, bound: Bound) -> tuple[list[LocatedFigure], list[str]]:
-    """Return the figures of a document, and what may have kept some from being found."""
+    """Return the figures of a document, and lines about what may be the reason that some were not found."""
     known = KnownFigures(reader)
     figures: list[LocatedFigure] = []
     try:
         with bounded_reading(str(path), bound):
             if not is_picture(path):
-                known.leave_out(path)
+                known.exclude(path)
             for figure, verdict in compared_figures(known, path, (reader.top, reader.cache)):
                 if len(figures) == MOST_FIGURES:
                     raise UnreadableError(f"more than {MOST_FIGURES:,} figures are not looked at")
-                figures.append(_located(known, figure, verdict))
+                figures.append(_located_figure(known, figure, verdict))
     except UnreadableError as error:
         if not figures:
             raise
         figures.append(LocatedFigure("the rest", "", Match.NONE, reason=error.message))
     left_out = known.left_out
     if not all(figure.is_traced for figure in figures):
-        left_out = [*left_out, *_unread(known), *reader.limits()]
+        left_out = [*left_out, *_not_compared(known), *reader.limits()]
     return figures, left_out
 
 
-def _located(known: KnownFigures, figure: Figure, verdict: Verdict) -> LocatedFigure:
+def _located_figure(known: KnownFigures, figure: Figure, verdict: Verdict) -> LocatedFigure:
+    # A figure whose file is missing is looked up in HEAD, which may record what was at its path.
     for path in figure.missing:
         results = known.results_recorded(path)
         if results:
             reason = "the file is not here"
             return LocatedFigure(figure.place, figure.name, Match.RECORDED, results, reason=reason)
-    others: list[Result] = []
-    for group in verdict.others:
-        others += known.results(group)[:1]
     results = known.results(verdict.keys)
+    others: list[Result] = []
+    for keys in verdict.others:
+        others += known.results(keys)[:1]
     return LocatedFigure(
         figure.place, figure.name, verdict.match, results, others, verdict.closer, verdict.reason
     )
 
 
-def _unread(known: KnownFigures) -> list[str]:
-    """Return lines about figures that cannot be compared, since this machine does not have them."""
+def _not_compared(known: KnownFigures) -> list[str]:
+    """Return lines about figures of results that were not compared, because this machine lacks them."""
     lines = []
     kinds = Counter(key.partition(":")[0] for key in known.missing)
     in_git, in_cache = kinds["git"], kinds["md5"]

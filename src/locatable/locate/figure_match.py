@@ -1,12 +1,14 @@
-"""Compares a figure of a document with the figures of results: by its bytes, drawing, pixels, and looks.
+"""Compare a figure of a document with the figures of results: by its bytes, drawing, pixels, and looks.
 
-Looks come last. What a figure shows is cut into blocks; each is aligned with those blocks of results' figures
-that are nearest to it once reduced. It is named after one that it agrees with, if it is clearly further from
-the others where they differ from that one.
+Looks are compared last. The picture is cut into blocks, such as the plots of a row. Each block is aligned
+with those blocks of results' figures that are most similar to it when both are reduced to a small square. A
+block is identified as a figure that it agrees with, if it is clearly further from all other candidates. The
+distance from another candidate is measured only where the two candidates differ.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Protocol
 
@@ -45,65 +47,71 @@ from ..errors import UnreadableError
 from .known_figures import MOST_BLOCKS, Key
 from .result import Match
 
-# Mean grey values by which a reduced block may be off, and still be looked at: a crop moves what is in it.
+# Largest mean difference, in grey values, between reduced blocks that are aligned at all. It is generous,
+# because cropping a copy moves what is in it.
 FAR = 20.0
-# Blocks that are aligned at first; of these, those that are aligned in a second way if none agrees.
+# Number of nearest blocks that are aligned first; and if none of them agrees, how many of them are aligned
+# again by their profiles.
 FIRST_ALIGNED = 6
 SECOND_ALIGNED = 3
-# Least share of an original's drawing in a copy for the alignment to be of use for others of its kind.
+# Share of an original's drawing that must be found in a copy for their alignment to be reused for other
+# figures of the same kind.
 PLAUSIBLE = 0.5
-# And, where both are small, for it to be worth a finer alignment: copies have more.
+# Share that must be found by the coarse comparison for a finer alignment to be worth its time: that of copies
+# is higher.
 PROMISING = 0.9
-# How much further than the nearest is looked at, once aligned: what blurs a copy moves it from all alike.
+# Figures are candidates if their distance exceeds that of the nearest by at most this. A small margin is
+# enough, because blur moves a copy away from all figures by the same amount.
 NEAR = 1.0
-# At most so many are looked at.
+# Number of candidates that are compared. If there are more, no figure is named.
 MOST_LOOKED_AT = 240
-# How many times closer than the next a copy must be, where these differ.
+# How many times closer a copy must be to one figure than to the next one, where these two differ.
 CLEARLY_CLOSER = 1.5
 
-# Keys of figures with the same pixels: they are known, or not, together.
+# Keys of figures with the same pixels. A comparison cannot tell them apart.
 Group = tuple[Key, ...]
 
 
 class ResultFigures(Protocol):
-    """The figures of results, as far as a comparison asks for them."""
+    """The figures of results, with what a comparison needs to know about them."""
 
     def keys_of(self, content: bytes) -> list[Key]:
-        """Return keys of figures that have the same bytes."""
+        """Return the keys of figures with exactly these bytes."""
 
     def revisions(self, key: Key) -> set[str]:
-        """Return the revisions that have a figure; none where it is no result's."""
+        """Return the revisions that have a figure; empty if no result has it."""
 
     def is_output(self, key: Key) -> bool:
-        """Return true where a stage wrote a figure in any result."""
+        """Return true if a stage of any result wrote a figure."""
 
     def content(self, key: Key) -> bytes | None:
-        """Return content of a figure; None where this machine does not have it."""
+        """Return the content of a figure; None if this machine does not have it."""
 
     def with_digest(self, digest: bytes) -> list[Key]:
-        """Return keys of figures that have these pixels, or this outline."""
+        """Return the keys of figures with a digest, which is one of pixels or of a drawing's outline."""
 
     @property
     def looks(self) -> np.ndarray:
-        """A row for each block of each figure that differs from others, as `LOOK_ROW` says."""
+        """The distinct blocks of all figures, as an array of `LOOK_ROW`."""
 
     def with_look(self, row: np.void) -> Group:
-        """Return keys of figures that look the same as that of a row of `looks`."""
+        """Return the keys of all figures that look like the figure of a row of `looks`."""
 
     def part(self, row: np.void) -> Part | None:
-        """Return the block that a row of `looks` is of; None where this machine does not have it."""
+        """Return the block of a row of `looks`; None if this machine does not have the figure."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Where a figure comes from, as far as can be said.
+    """What a comparison found out about the origin of a figure.
 
     Attributes:
-        match: how it was found.
-        keys: of the figures of results that it is; of a tie, each group's in turn.
-        others: of a similar figure, those of the next result's; of a tie, of each but the first.
-        closer: how many times closer a similar one is than the next result's; None where there is no other.
-        reason: why it was not found, where that is known.
+        match: how the figure was found.
+        keys: the keys of the results' figures that it is. In a tie, the keys of the first candidate.
+        others: the runners-up. For a similar figure, the most similar figure of the next result; in a tie,
+            the other candidates.
+        closer: how many times closer a similar figure is than the next result's; None if there is no other.
+        reason: why the figure was not found; empty if unknown.
     """
 
     match: Match
@@ -112,10 +120,16 @@ class Verdict:
     closer: float | None = None
     reason: str = ""
 
+    @property
+    def is_found(self) -> bool:
+        """True if the figure is known, or a tie."""
+        return self.match is not Match.NONE
 
-# What is recognized in a picture, with boxes of which its width and height are 1.
+
+Verdicts = list[tuple[Figure, Verdict]]
+# Regions of a picture in which figures were recognized. Boxes are in units of the picture's width and height.
 Regions = list[tuple[FullBox, Verdict]]
-# What was found of a figure as a whole, and what was recognized in it, by the keys of its forms.
+# Verdicts on the figures of a document, and the regions in them, by the identities of their forms.
 Seen = dict[Hashable, tuple[Verdict, Regions]]
 NOT_FOUND = Verdict(Match.NONE)
 
@@ -125,10 +139,10 @@ class Candidate:
     """A block of a result's figure, aligned with a block of a picture.
 
     Attributes:
-        group: of the figure.
-        original: the block.
-        alignment: where it is in the picture.
-        comparison: of the two.
+        group: the keys of the result's figure.
+        original: the block of that figure.
+        alignment: where the block is in the picture.
+        comparison: how the two agree.
     """
 
     group: Group
@@ -140,119 +154,134 @@ class Candidate:
 def compared_figures(
     known: ResultFigures, document: Path, roots: Sequence[Path] = ()
 ) -> Iterator[tuple[Figure, Verdict]]:
-    """Yield each figure of a document, or of a figure that is not known its parts, with what it is.
+    """Yield each figure of a document with its verdict. An unknown figure may be replaced by its parts.
 
     Args:
-        known: figures of results.
-        document: a picture, or a document with figures.
-        roots: folders beside the document's own project in which files that it names may be.
+        known: the figures of results.
+        document: the path of a picture, or of a document with figures.
+        roots: folders, in addition to the document's own project, from which files that it names may be read.
 
     Raises:
         UnreadableError: the document is broken, encrypted, or too large.
     """
-    # The same picture again, such as a logo on each slide, is compared once.
-    before: Seen = {}
+    # A picture that is repeated, such as a logo on each slide, is compared once.
+    seen: Seen = {}
     for figure in read_figures(document, (project_of(document), *roots)):
-        yield from verdicts(known, figure, before)
+        yield from _verdicts(known, figure, seen)
 
 
-def verdicts(known: ResultFigures, figure: Figure, before: Seen) -> list[tuple[Figure, Verdict]]:
-    """Return what a figure is; where it is not known as a whole, what its parts are.
+def _verdicts(known: ResultFigures, figure: Figure, seen: Seen) -> Verdicts:
+    """Return the verdict on a figure; if it is not known as a whole, the verdicts on its parts.
 
     Args:
-        known: figures of results.
-        figure: of a document.
-        before: what was found of figures of the same document: none is looked at again.
+        known: the figures of results.
+        figure: the figure of a document.
+        seen: the verdicts on figures of the same document so far, which are reused and added to.
     """
     try:
-        key = _identity(figure)
+        identity = _identity(figure)
     except UnreadableError as error:
         return [(figure, Verdict(Match.NONE, reason=str(error)))]
-    of_parts: list[tuple[Figure, Verdict]] = []
-    if key in before:
-        verdict, seen = before[key]
+    parts: Verdicts = []
+    if identity in seen:
+        verdict, regions = seen[identity]
     else:
         verdict, looks = _compare_exactly(known, figure)
-        seen = []
-        if verdict.match is Match.NONE:
+        regions = []
+        if not verdict.is_found:
             for part in figure.parts:
-                of_parts += verdicts(known, part, before)
-            verdict, seen = _look(known, looks, of_parts, verdict)
-        if key:
-            before[key] = verdict, seen
-    if verdict.match is not Match.NONE:
+                parts += _verdicts(known, part, seen)
+            verdict, regions = _compare_looks(known, looks, parts, verdict)
+        if identity:
+            seen[identity] = verdict, regions
+    if verdict.is_found:
         return [(figure, verdict)]
     if figure.is_incidental:
-        return _on_page(figure, of_parts, seen)
-    if of_parts and not seen:
-        return of_parts
-    if len(seen) < 2:
-        return [(figure, seen[0][1] if seen else verdict)]
-    return _numbered(figure, seen)
+        return _on_page(figure, parts, regions)
+    if not regions:
+        return parts or [(figure, verdict)]
+    if len(regions) == 1:
+        return [(figure, regions[0][1])]
+    return _numbered(figure, regions)
 
 
-def _numbered(figure: Figure, seen: Regions) -> list[tuple[Figure, Verdict]]:
-    """Return what is recognized in a figure, as its parts."""
+def _numbered(figure: Figure, regions: Regions) -> Verdicts:
+    """Return the regions of a figure as its numbered parts."""
     numbered = []
-    for number, (_, of_part) in enumerate(seen, start=1):
+    for number, (_, verdict) in enumerate(regions, start=1):
         name = f"{figure.name} part {number}".strip()
-        numbered.append((replace(figure, name=name, missing=()), of_part))
+        numbered.append((replace(figure, name=name, missing=()), verdict))
     return numbered
 
 
 def _identity(figure: Figure) -> tuple[Hashable, ...]:
-    """Return what the same figure has again, by its forms; nothing where it is not remembered as a whole."""
+    """Return the identities of a figure's forms, equal if the document shows the figure again.
+
+    The tuple is empty if the verdict cannot be reused: the figure has parts, or a form without identity.
+    """
     identities = tuple(form.identity for form in figure.forms)
     return () if figure.parts or None in identities else identities
 
 
-def _look(
-    known: ResultFigures, looks: list[Look], of_parts: list[tuple[Figure, Verdict]], verdict: Verdict
+def _compare_looks(
+    known: ResultFigures, looks: list[Look], parts: Verdicts, verdict: Verdict
 ) -> tuple[Verdict, Regions]:
-    """Return what is recognized in the first look that shows a figure of a result, else why there is none."""
-    known_boxes = [part.box for part, of_part in of_parts if part.box and of_part.match is not Match.NONE]
+    """Return the regions of the first look in which a figure of a result is recognized.
+
+    If none is recognized, the regions are empty, and the verdict may say why.
+
+    Args:
+        known: the figures of results.
+        looks: the looks of the figure.
+        parts: the verdicts on its parts; regions that they cover are not compared again.
+        verdict: the verdict of the exact comparison.
+    """
+    found_boxes = [part.box for part, found in parts if part.box and found.is_found]
     try:
         for look in looks:
             picture = _picture_of(look)
-            seen = _recognized_in(known, picture, known_boxes) if picture else []
-            if seen:
-                return verdict, seen
+            regions = _recognized_in(known, picture, found_boxes) if picture else []
+            if regions:
+                return verdict, regions
     except UnreadableError as error:
         return Verdict(Match.NONE, reason=str(error)), []
     except MemoryError:
-        return Verdict(Match.NONE, reason="it takes too much memory to look at"), []
+        return Verdict(Match.NONE, reason="comparing it takes too much memory"), []
     return verdict, []
 
 
-def _on_page(
-    page: Figure, of_parts: list[tuple[Figure, Verdict]], seen: Regions
-) -> list[tuple[Figure, Verdict]]:
-    """Return the figures placed on a page, and those recognized on it, of which they may be parts."""
-    found = [(box, verdict) for box, verdict in seen if verdict.match is not Match.NONE]
+def _on_page(page: Figure, parts: Verdicts, regions: Regions) -> Verdicts:
+    """Return the figures placed on a page, and those recognized on the page as a whole.
+
+    A placed picture that is unknown is left out if it belongs to a recognized figure, as one of many pieces.
+    """
+    found = [(box, verdict) for box, verdict in regions if verdict.is_found]
     listed = []
-    for part, verdict in of_parts:
-        if verdict.match is not Match.NONE or not _overlaps(part, found):
+    for part, verdict in parts:
+        if verdict.is_found or not _overlaps(part, found):
             listed.append((part, verdict))
     return [*listed, *((page, verdict) for _, verdict in found)]
 
 
-def _overlaps(part: Figure, found: Regions) -> bool:
-    """Return true where a part is a piece of what was recognized, or a group around it."""
-    box = part.box
-    return box is not None and any(covers(extent, box) or covers(box, extent) for extent, _ in found)
+def _overlaps(part: Figure, regions: Regions) -> bool:
+    """Return true if a part lies within a region, or is a group around one."""
+    if part.box is None:
+        return False
+    return any(covers(region, part.box) or covers(part.box, region) for region, _ in regions)
 
 
 def _picture_of(look: Look) -> Image.Image | None:
-    """Return a look as a picture; None for a drawing that is not rendered."""
+    """Return a look as a picture; None for a drawing that cannot be rendered."""
     if isinstance(look, Drawing):
         return look.render() if look.render else None
     return look
 
 
 def _compare_exactly(known: ResultFigures, figure: Figure) -> tuple[Verdict, list[Look]]:
-    """Compare a figure with all that are known; the first of its forms that is one of them decides.
+    """Look up the bytes, drawings and pixels of a figure among those of results; the first hit decides.
 
-    Where none is, its looks are returned, too.
+    Returns:
+        The verdict; and the looks of the figure, which are empty if it was found.
     """
     for form in figure.forms:
         keys = known.keys_of(form.content) if isinstance(form, Encoded) else []
@@ -264,18 +293,18 @@ def _compare_exactly(known: ResultFigures, figure: Figure) -> tuple[Verdict, lis
         verdict = NOT_FOUND
         try:
             for look in form.looks():
-                found = _drawn(known, look) if isinstance(look, Drawing) else _same_pixels(known, look)
-                if found.match is not Match.NONE:
+                found = _find_drawing(known, look) if isinstance(look, Drawing) else _find_pixels(known, look)
+                if found.is_found:
                     return found, []
                 looks.append(look)
         except UnreadableError as error:
             verdict = Verdict(Match.NONE, reason=str(error))
         except MemoryError:
-            verdict = Verdict(Match.NONE, reason="it takes too much memory to look at")
+            verdict = Verdict(Match.NONE, reason="comparing it takes too much memory")
     return verdict, looks
 
 
-def _drawn(known: ResultFigures, drawing: Drawing) -> Verdict:
+def _find_drawing(known: ResultFigures, drawing: Drawing) -> Verdict:
     same = []
     for key in known.with_digest(drawing.outline):
         if known.revisions(key) and _is_drawn_as(known, key, drawing):
@@ -284,12 +313,12 @@ def _drawn(known: ResultFigures, drawing: Drawing) -> Verdict:
 
 
 def _is_drawn_as(known: ResultFigures, key: Key, drawing: Drawing) -> bool:
-    """Return true where a result's figure uses the same fonts, images and patterns for the same operators."""
+    """Return true if a result's figure also uses the same fonts, images and patterns as a drawing."""
     content = known.content(key)
     if content is None:
-        return True  # the outline is all that this machine knows of it
+        return True  # this machine has only the outline of the figure, which agrees
     pages = looks_of(content)
-    # Of several pages that no stage wrote, each is a page of a text, and no figure.
+    # A PDF of several pages that no stage wrote is a text, so none of its pages is a figure.
     if len(pages) > 1 and not known.is_output(key):
         return False
     complete = drawing.complete()
@@ -299,120 +328,144 @@ def _is_drawn_as(known: ResultFigures, key: Key, drawing: Drawing) -> bool:
     return False
 
 
-def _same_pixels(known: ResultFigures, picture: Image.Image) -> Verdict:
+def _find_pixels(known: ResultFigures, picture: Image.Image) -> Verdict:
     keys = known.with_digest(pixel_digest(picture))
     return Verdict(Match.PIXELS, tuple(keys)) if keys else NOT_FOUND
 
 
-def _recognized_in(known: ResultFigures, picture: Image.Image, known_boxes: Iterable[FullBox]) -> Regions:
-    """Return what is recognized in a picture, with boxes of which width and height of the picture are 1.
+def _recognized_in(known: ResultFigures, picture: Image.Image, found_boxes: Iterable[FullBox]) -> Regions:
+    """Return the regions of a picture that show figures of results.
 
-    Where anything is, other blocks of its size that are not recognized are listed, too.
+    If there are any, other blocks of about their size are listed as not found.
 
     Args:
-        known: figures of results.
-        picture: that shows one, or several.
-        known_boxes: of parts that are known already.
+        known: the figures of results.
+        picture: a picture that shows one or several figures.
+        found_boxes: the boxes of parts that are identified already.
     """
     picture = small_enough(picture, CUT_AT)
-    done: list[FullBox] = [scaled(box, *picture.size) for box in known_boxes]
-    found: Regions = []
-    others: list[FullBox] = []
+    identified: list[FullBox] = [scaled(box, *picture.size) for box in found_boxes]
+    regions: Regions = []
+    unknown: list[FullBox] = []
     box: FullBox
     for box in blocks(picture)[:MOST_BLOCKS]:
-        if shorter_side(box) < SMALLEST or any(covers(outer, box) for outer in done):
+        if shorter_side(box) < SMALLEST or _is_covered(box, identified):
             continue
         verdict, extent = _recognize(known, Part(picture, box))
-        if verdict.match is Match.NONE:
-            others.append(box)
-            continue
-        done.append(extent)
-        found.append((extent, verdict))
-    if not found:
+        if verdict.is_found:
+            identified.append(extent)
+            regions.append((extent, verdict))
+        else:
+            unknown.append(box)
+    if not regions:
         return []
-    # A legend or a colour bar beside a figure is smaller than it, and all of the picture is larger.
-    smallest = min(area(box) for box, _ in found) / 4
-    for box in others[1:]:
-        if area(box) > smallest and not any(covers(outer, box) for outer in done):
-            found.append((box, NOT_FOUND))
-    height = min(box[3] - box[1] for box, _ in found)
-    # Of two that are side by side, the left one comes first.
-    found.sort(key=lambda one: (round((one[0][1] + one[0][3]) / 2 / height), one[0][0]))
-    across, down = 1 / picture.width, 1 / picture.height
-    return [(scaled(box, across, down), verdict) for box, verdict in found]
+    # Much smaller blocks are left out, because they are legends or colour bars; and so is the first block,
+    # which is the whole picture.
+    smallest = min(area(box) for box, _ in regions) / 4
+    for box in unknown[1:]:
+        if area(box) > smallest and not _is_covered(box, identified):
+            regions.append((box, NOT_FOUND))
+    row_height = min(box[3] - box[1] for box, _ in regions)
+
+    def row_and_column(region: tuple[FullBox, Verdict]) -> tuple[int, float]:
+        left, upper, _, lower = region[0]
+        return round((upper + lower) / 2 / row_height), left
+
+    regions.sort(key=row_and_column)
+    return [(scaled(box, 1 / picture.width, 1 / picture.height), verdict) for box, verdict in regions]
+
+
+def _is_covered(box: FullBox, outers: list[FullBox]) -> bool:
+    return any(covers(outer, box) for outer in outers)
 
 
 def _recognize(known: ResultFigures, copy: Part) -> tuple[Verdict, FullBox]:
-    """Say of which result's figure a block is; with the box that all of that figure would have."""
-    rows = known.looks
-    inside = square(copy.picture, copy.box)
-    if not len(rows) or not says_something(inside):
+    """Return the verdict on a block, and the box of the whole figure that the block shows.
+
+    The box is that of the block itself if the figure is not found.
+    """
+    if not len(known.looks):
         return NOT_FOUND, copy.box
-    best = _align_first(known, copy, _nearest_rows(rows, inside))
+    best = _align_first(known, copy)
     if best is None or best.comparison.found < PLAUSIBLE:
         return NOT_FOUND, copy.box
-    # Once one is aligned, it is known what others of its kind would look like here.
-    inside, is_shown = square_shown(copy.picture, best.alignment.placed)
-    off = nearest(inside, rows["inside"], is_shown)
-    order = np.argsort(off, kind="stable")
-    near = order[: max(FIRST_ALIGNED, int((off <= off[order[0]] + NEAR).sum()))]
-    candidates = {best.group: best}
-    for row in rows[near[:MOST_LOOKED_AT]]:
-        group = known.with_look(row)
-        if group and group not in candidates:
-            candidate = _align_likewise(known, copy, row, best.alignment.placed)
-            if candidate is not None:
-                candidates[group] = candidate
-    unseen = [group for group in map(known.with_look, rows[near[MOST_LOOKED_AT:]]) if group]
-    if not any(candidate.comparison.is_copy for candidate in candidates.values()):
-        reason = "too many figures are nearly like it to look at each" if unseen else ""
+    candidates, unseen = _align_others(known, copy, best)
+    if not any(candidate.comparison.is_copy for candidate in candidates):
+        reason = "there are too many similar figures to compare each of them" if unseen else ""
         return Verdict(Match.NONE, reason=reason), copy.box
-    verdict = _decide(known, list(candidates.values()), unseen)
+    verdict = _decide(known, candidates, unseen)
     if verdict.match is Match.SIMILAR and not _agrees_closely(known, copy, candidates, verdict.keys):
         return NOT_FOUND, copy.box
     return verdict, best.alignment.in_copy((0, 0, *best.original.picture.size))
 
 
-def _nearest_rows(rows: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    off = nearest(inside, rows["inside"])
-    order = np.argsort(off, kind="stable")[:FIRST_ALIGNED]
-    return rows[order[off[order] <= FAR]]
-
-
-def _align_first(known: ResultFigures, copy: Part, rows: np.ndarray) -> Candidate | None:
-    """Return the block that agrees most with a picture's, of a few; the first that it copies will do."""
+def _align_first(known: ResultFigures, copy: Part) -> Candidate | None:
+    """Align a few blocks with a copy; return the first that it is a copy of, or else the most similar."""
     best: Candidate | None = None
-    aligned: list[tuple[float, int, np.void, Part, Alignment]] = []
-    for row in rows:
-        original = known.part(row) if known.with_look(row) else None
-        if original is not None:
-            alignment, off = align(copy, original)
-            aligned.append((off, len(aligned), row, original, alignment))
-    aligned.sort(key=lambda one: one[:2])
-    for is_second in (False, True):
-        for _, _, row, original, alignment in aligned[: SECOND_ALIGNED if is_second else FIRST_ALIGNED]:
-            if is_second:
-                alignment, _ = align_by_profiles(copy, original)
-            candidate = _candidate(known.with_look(row), copy, original, alignment)
-            if candidate is None:
-                continue
-            # What it has most of can be aligned a pixel beside it, and then its axes do not agree.
-            if candidate.comparison.is_copy:
-                return candidate
-            if best is None or candidate.comparison.found > best.comparison.found:
-                best = candidate
+    for group, original, alignment in _alignments(known, copy):
+        candidate = _candidate(group, copy, original, alignment)
+        if candidate is None:
+            continue
+        # The most similar block may be aligned a pixel beside its place, so that its axes do not agree. So a
+        # block with less similarity is preferred if the alignment shows that it was copied.
+        if candidate.comparison.is_copy:
+            return candidate
+        if best is None or candidate.comparison.found > best.comparison.found:
+            best = candidate
     return best
 
 
-def _align_likewise(known: ResultFigures, copy: Part, row: np.void, placed: FullBox) -> Candidate | None:
-    original = known.part(row)
-    if original is None:
-        return None
-    return _candidate(known.with_look(row), copy, original, Alignment(original.box, placed))
+def _alignments(known: ResultFigures, copy: Part) -> Iterator[tuple[Group, Part, Alignment]]:
+    """Yield blocks aligned with a copy, the nearest first; then a few of them, aligned by their profiles.
+
+    Blank copies are not aligned.
+    """
+    reduced = square(copy.picture, copy.box)
+    if not says_something(reduced):
+        return
+    distances = nearest(reduced, known.looks["inside"])
+    order = np.argsort(distances, kind="stable")[:FIRST_ALIGNED]
+    near = order[distances[order] <= FAR]
+    aligned: list[tuple[float, Group, Part, Alignment]] = []
+    for row in known.looks[near]:
+        group = known.with_look(row)
+        original = known.part(row) if group else None
+        if original is not None:
+            alignment, distance = align(copy, original)
+            aligned.append((distance, group, original, alignment))
+    aligned.sort(key=itemgetter(0))
+    for _, group, original, alignment in aligned:
+        yield group, original, alignment
+    for _, group, original, _ in aligned[:SECOND_ALIGNED]:
+        yield group, original, align_by_profiles(copy, original)[0]
+
+
+def _align_others(known: ResultFigures, copy: Part, first: Candidate) -> tuple[list[Candidate], list[Group]]:
+    """Return all candidates, and the figures that were not compared because there are too many.
+
+    Figures of the same kind have the same layout. So the alignment of the first candidate shows which part of
+    the copy to compare with all other figures. This ranks them far better than the unaligned block did.
+    """
+    reduced, is_shown = square_shown(copy.picture, first.alignment.placed)
+    distances = nearest(reduced, known.looks["inside"], is_shown)
+    order = np.argsort(distances, kind="stable")
+    count_of_near = int((distances <= distances[order[0]] + NEAR).sum())
+    near = known.looks[order[: max(FIRST_ALIGNED, count_of_near)]]
+    candidates = {first.group: first}
+    for row in near[:MOST_LOOKED_AT]:
+        group = known.with_look(row)
+        original = known.part(row) if group and group not in candidates else None
+        if original is not None:
+            alignment = Alignment(original.box, first.alignment.placed)
+            candidate = _candidate(group, copy, original, alignment)
+            if candidate is not None:
+                candidates[group] = candidate
+    unseen = [group for group in map(known.with_look, near[MOST_LOOKED_AT:]) if group]
+    return list(candidates.values()), unseen
 
 
 def _candidate(group: Group, copy: Part, original: Part, alignment: Alignment) -> Candidate | None:
-    """Return a candidate by its alignment, which is made finer where it is promising."""
+    """Return a candidate with a coarse alignment, or a finer one if the coarse comparison is promising."""
     comparison = compare(copy, original, alignment, COARSE)
     if comparison is None:
         return None
@@ -425,40 +478,46 @@ def _candidate(group: Group, copy: Part, original: Part, alignment: Alignment) -
 
 
 def _decide(known: ResultFigures, candidates: list[Candidate], unseen: list[Group]) -> Verdict:
-    """Name the one of some candidates that is clearly closest where they differ; else it is a tie."""
+    """Return the candidate that is clearly closest, or a tie if several are about as close.
+
+    Args:
+        known: the figures of results.
+        candidates: the figures that were compared; at least one of them is a copy.
+        unseen: the figures that were not compared because there are too many.
+    """
     copies = [candidate for candidate in candidates if candidate.comparison.is_copy]
     best = copies[0]
     for candidate in copies[1:]:
         if times_closer(best.comparison, candidate.comparison) < 1:
             best = candidate
     revisions = _revisions(known, best.group)
-    times: dict[Group, float] = {}
+    # How many times closer the best candidate is than each other one.
+    factors: dict[Group, float] = {}
     for candidate in candidates:
-        # The same result can have the figure in several sizes and formats.
+        # The same result can have the figure in several sizes and formats, which do not compete.
         if _revisions(known, candidate.group) != revisions:
-            times[candidate.group] = times_closer(best.comparison, candidate.comparison)
-    tied = [group for group, closer in times.items() if closer < CLEARLY_CLOSER]
+            factors[candidate.group] = times_closer(best.comparison, candidate.comparison)
+    tied = [group for group, factor in factors.items() if factor < CLEARLY_CLOSER]
     if tied or unseen:
-        # One of those that are unseen could be nearer still: nothing is guessed.
+        # A figure that was not compared could be closer still, so no figure is named.
         return Verdict(Match.TIE, best.group, (*tied, *unseen))
-    if not times:
+    if not factors:
         return Verdict(Match.SIMILAR, best.group)
-    following = min(times, key=times.__getitem__)
-    return Verdict(Match.SIMILAR, best.group, (following,), times[following])
+    runner_up = min(factors, key=factors.__getitem__)
+    return Verdict(Match.SIMILAR, best.group, (runner_up,), factors[runner_up])
 
 
-def _agrees_closely(
-    known: ResultFigures, copy: Part, candidates: Mapping[Group, Candidate], named: Group
-) -> bool:
-    """Return true where a picture agrees closely with a figure of a result, in one of its formats."""
-    revisions = _revisions(known, named)
+def _agrees_closely(known: ResultFigures, copy: Part, candidates: list[Candidate], group: Group) -> bool:
+    """Return true if a copy agrees with a figure in small details, too, in one of the figure's formats."""
+    revisions = _revisions(known, group)
     formats = []
-    for group, candidate in candidates.items():
-        if candidate.comparison.is_copy and _revisions(known, group) == revisions:
+    for candidate in candidates:
+        if candidate.comparison.is_copy and _revisions(known, candidate.group) == revisions:
             formats.append(candidate)
-    # Other programs draw letters otherwise: of several formats, the copy is of the one that it is most like.
-    formats.sort(key=lambda one: one.comparison.found, reverse=True)
-    return any(agree_closely(copy, one.original, one.alignment) for one in formats)
+    # Programs render letters differently, so that a copy of one format may not agree closely with another
+    # format. The most similar format is tried first.
+    formats.sort(key=lambda candidate: candidate.comparison.found, reverse=True)
+    return any(agree_closely(copy, candidate.original, candidate.alignment) for candidate in formats)
 
 
 def _revisions(known: ResultFigures, group: Group) -> set[str]:

@@ -1,9 +1,10 @@
-"""The numbers of a document, compared with one result, and with the others where that one differs.
+"""Compare the numbers of a document with one result, and report numbers that are those of other results.
 
-A number is of another result only where that result's value of a metric prints so, the value of the compared
-result does not, and the words name the metric. Where the sentence or table also has the compared result's
-value, cites others' work, or names a param in which both results differ, it is meant to be another one. What
-equals some result's metric without such words is equal by chance.
+A number is attributed to another result only if all of this is true: the other result's value of a metric
+rounds to the number, the compared result's value does not, and the text names the metric. Without such words
+a number may equal some result's metric by chance. The author means another result on purpose, and nothing is
+reported, if the sentence or table also has the compared result's value of the metric, cites the work of
+others, or names a param in which the two results differ.
 """
 
 import math
@@ -22,13 +23,13 @@ from ..repository.reader import Reader, revisions_named
 from ..repository.snapshot import Snapshot
 from ..results.values import NamedValue, ValueKind, values_of
 from .by_content import Commits
-from .by_value import QuotedNumber, last_place, loaded, number_in
+from .by_value import QuotedNumber, last_place, number_in, preloaded
 from .result import ComparedNumbers, LocatedFigure, LocatedNumber, Result
-from .wording import Names, Unit, Written, units_of, words_of_key
+from .wording import Names, Unit, WrittenNumber, units_of, words_of_key
 
-# Numbers of a document that are looked at: with more, it is data.
+# A document with more numbers is data, and not compared.
 MOST_NUMBERS = 5_000
-# A value that is so many powers of ten away from the last digit of a number is far from all numbers.
+# A value that is so many powers of ten larger or smaller than a number's last digit cannot round to it.
 FAR = 30
 
 
@@ -36,7 +37,7 @@ def read_units(path: Path) -> list[Unit]:
     """Return the sentences and tables of a document that have numbers.
 
     Raises:
-        UnreadableError: it is broken, or has too many numbers.
+        UnreadableError: the document is broken, or has too many numbers.
     """
     units = []
     count = 0
@@ -52,20 +53,25 @@ def read_units(path: Path) -> list[Unit]:
 def locate_numbers(
     reader: Reader, units: list[Unit], figures: Iterable[LocatedFigure], rev: str | None, left_out: list[str]
 ) -> ComparedNumbers:
-    """Compare the numbers of a document with the values of one result, and of the others.
+    """Compare the numbers of a document with the values of one result, and of all others.
 
     Args:
-        reader: of the repository.
-        units: sentences and tables of the document.
-        figures: of it, which say of which result its numbers should be.
-        rev: the result to compare with; None for that of the most figures, then of the most numbers.
-        left_out: gets a line for what cannot be read.
+        reader: the reader of the repository.
+        units: the sentences and tables of the document.
+        figures: the located figures of the document, which suggest the result to compare with.
+        rev: the result to compare with; None for the result of the most figures, then of the most numbers.
+        left_out: a list to which a line is added for each file or revision that cannot be read.
 
     Raises:
         NotFoundError: there is no such revision.
     """
-    wanted = _revision(reader, rev) if rev else None
-    written: list[Written] = []
+    wanted = None
+    if rev:
+        revisions = revisions_named(reader, rev)
+        if not revisions:
+            raise NotFoundError(f"{rev}: no experiment or Git revision of that name")
+        wanted = revisions[0].rev
+    written: list[WrittenNumber] = []
     for unit in units:
         written += unit.numbers
     if not written:
@@ -86,16 +92,16 @@ def locate_numbers(
     return ComparedNumbers(numbers, Result(chosen.snapshot, chosen.experiment), name)
 
 
-def _revision(reader: Reader, rev: str) -> str:
-    named = revisions_named(reader, rev)
-    if not named:
-        raise NotFoundError(f"{rev}: no experiment or Git revision of that name")
-    return named[0].rev
-
-
 @dataclass
 class _Candidate:
-    """A revision, and the values of it that print as numbers of the manuscript, by the text of these."""
+    """A revision that may be the source of numbers in the document.
+
+    Attributes:
+        snapshot: the revision.
+        experiment: the DVC experiment that the revision is, if any.
+        position: its position in the list of all commits, which has newer commits first.
+        printed: the values of the revision that round to a number of the document, by the number's text.
+    """
 
     snapshot: Snapshot
     experiment: Experiment | None
@@ -104,17 +110,21 @@ class _Candidate:
 
     @property
     def age(self) -> tuple[int, int]:
-        """More for older ones: of commits of the same second, Git lists newer ones first."""
+        """A sort key, greater for older revisions. With equal times, the position in Git's list decides."""
         return -self.snapshot.time, self.position
 
 
 def _read_candidates(
     commits: Commits, lookup: "_NumberLookup", wanted: str | None, left_out: list[str]
 ) -> tuple[dict[str, _Candidate], set[str]]:
-    """Return revisions by id, commits first and older ones before newer ones, and keys of their metrics."""
-    found: list[_Candidate] = []
+    """Return the candidates by revision, and the keys of all metrics; commits and older revisions come first.
+
+    A revision is a candidate if one of its values rounds to a number of the document. The wanted revision and
+    HEAD are always candidates.
+    """
+    candidates: list[_Candidate] = []
     keys: set[str] = set()
-    for position, snapshot in enumerate(loaded(commits.snapshots())):
+    for position, snapshot in enumerate(preloaded(commits.snapshots())):
         candidate = _Candidate(snapshot, commits.experiments.get(snapshot.rev), position)
         try:
             for value in values_of(snapshot, left_out):
@@ -125,28 +135,28 @@ def _read_candidates(
         except UnreadableError as error:
             left_out.append(str(error))
         if candidate.printed or snapshot.rev in (wanted, commits.head):
-            found.append(candidate)
-    found.sort(key=lambda one: one.age, reverse=True)
-    found.sort(key=lambda one: one.experiment is not None)
-    return {one.snapshot.rev: one for one in found}, keys
+            candidates.append(candidate)
+    candidates.sort(key=lambda candidate: candidate.age, reverse=True)
+    candidates.sort(key=lambda candidate: candidate.experiment is not None)
+    return {candidate.snapshot.rev: candidate for candidate in candidates}, keys
 
 
 class _NumberLookup:
-    """The distinct numbers of a manuscript, among which those that a value prints as are found quickly."""
+    """The distinct numbers of a document, with a fast lookup of those that a value rounds to."""
 
-    def __init__(self, written: Iterable[Written]) -> None:
-        # By the place of the last digit, and all digits as a whole number.
+    def __init__(self, written: Iterable[WrittenNumber]) -> None:
+        # The numbers by the power of ten of their last digit, and by all their digits as a whole number.
         self._by_digits: dict[tuple[int, int], dict[str, QuotedNumber]] = {}
         self._known: dict[Any, list[str]] = {}
-        for one in written:
-            for number in one.quoted.numbers:
-                place = last_place(number)
-                whole = int(number.scaleb(-place))
-                self._by_digits.setdefault((place, whole), {})[one.text] = one.quoted
+        for number in written:
+            for meant in number.quoted.numbers:
+                place = last_place(meant)
+                whole = int(meant.scaleb(-place))
+                self._by_digits.setdefault((place, whole), {})[number.text] = number.quoted
         self._places = {place for place, _ in self._by_digits}
 
     def texts_of(self, value: Any) -> list[str]:
-        """Return the texts of the numbers that a value prints as."""
+        """Return the texts of the numbers that a value rounds to."""
         real = number_in(value)
         if real is None or not math.isfinite(real):
             return []
@@ -161,7 +171,7 @@ class _NumberLookup:
             if exact and abs(exact.adjusted() - place) > FAR:
                 continue
             middle = int(exact.scaleb(-place))
-            # Rounded in any way, it is one of these.
+            # Every way of rounding gives one of these three.
             for whole in (middle - 1, middle, middle + 1):
                 for text, quoted in self._by_digits.get((place, whole), {}).items():
                     if quoted.is_printed(real):
@@ -172,7 +182,10 @@ class _NumberLookup:
 def _likeliest(
     candidates: Iterable[_Candidate], figures: Iterable[LocatedFigure], head: str | None
 ) -> _Candidate:
-    """Return the revision of the most figures, then of the most numbers; then HEAD, a commit, the newest."""
+    """Return the revision with the most figures; among equals that with the most numbers.
+
+    If these are equal, too, HEAD is preferred, then commits to experiments, then newer revisions.
+    """
     shown: Counter[str] = Counter()
     for figure in figures:
         if figure.is_traced:
@@ -193,82 +206,93 @@ def _name(candidate: _Candidate, head: str | None) -> str:
 
 
 class _Comparison:
-    """Compares the numbers of sentences and tables with one result, and where they differ with the others."""
+    """Compares numbers with the values of the chosen result, and if they differ with those of all others."""
 
     def __init__(self, chosen: _Candidate, candidates: list[_Candidate], names: Names) -> None:
         self._chosen = chosen
         self._candidates = candidates
         self._names = names
-        # Of the metrics of the chosen result.
+        # The values of the chosen result's metrics, by key.
         self._values: dict[str, Any] = {}
         for value in values_of(chosen.snapshot, []):
             if value.kind is not ValueKind.PARAM and number_in(value.value) is not None:
                 self._values[value.key] = value.value
 
     def compare(self, unit: Unit) -> Iterator[LocatedNumber]:
-        """Yield the numbers of a sentence or table, each with what it is of."""
+        """Yield the numbers of a sentence or table, each with the result and value that it belongs to."""
         named = list(unit.named(self._names))
-        # Where the value of a metric is there, another one beside it is there to be compared with it.
+        # If the unit shows the chosen result's value of a metric, values of the same metric from other
+        # results are there for comparison.
         shown: set[str] = set()
         for written, keys in named:
-            shown.update(value.key for value in self._own(written, keys))
+            shown.update(value.key for value in self._named_values(written, keys))
         for written, keys in named:
             if written.is_cited:
                 yield _located(written)
                 continue
-            own = self._own(written, keys)
-            # What the words name counts more than what happens to print so.
-            of_another = None if own else self._of_another(written, keys - shown, unit.around)
-            printed = self._chosen.printed.get(written.text, [])
-            yield of_another or _located(written, own or printed)
+            # A metric that the text names is more likely than an unnamed value that happens to be equal.
+            values = self._named_values(written, keys)
+            elsewhere = None
+            if not values:
+                elsewhere = self._in_other_result(written, keys - shown, unit.context)
+                values = self._chosen.printed.get(written.text, [])
+            yield elsewhere or _located(written, values)
 
-    def _own(self, written: Written, keys: frozenset[str]) -> list[NamedValue]:
-        """Return the values of the chosen result that a number prints, of some metrics."""
+    def _named_values(self, written: WrittenNumber, keys: frozenset[str]) -> list[NamedValue]:
+        """Return the values of the chosen result that round to a number and whose key is among `keys`."""
         printed = self._chosen.printed.get(written.text, [])
         return [value for value in printed if value.key in keys]
 
-    def _of_another(
-        self, written: Written, keys: frozenset[str], around: frozenset[str]
+    def _in_other_result(
+        self, written: WrittenNumber, keys: frozenset[str], context: frozenset[str]
     ) -> LocatedNumber | None:
-        """Return a number as that of the oldest commit, or else experiment, that has it; None without any."""
+        """Return a number with the oldest commit, or else experiment, that has it; None if there is none.
+
+        Args:
+            written: the number.
+            keys: the metrics that it can be.
+            context: the words of its sentence or table, which may name the params of another result.
+        """
         for key in sorted(keys & self._values.keys()):
             for candidate in self._candidates:
                 for value in candidate.printed.get(written.text, ()):
-                    if value.key == key and not self._is_named(candidate, around):
+                    if value.key == key and not self._is_named(candidate, context):
                         return self._located_in(candidate, written, value)
         return None
 
-    def _located_in(self, candidate: _Candidate, written: Written, value: NamedValue) -> LocatedNumber:
+    def _located_in(self, candidate: _Candidate, written: WrittenNumber, value: NamedValue) -> LocatedNumber:
         current = self._values[value.key]
-        sign = re.search(r"\s*%$", written.text)
+        percent = re.search(r"\s*%$", written.text)
+        text = written.quoted.as_written(current, value.value)
         return replace(
             _located(written, [value]),
             result=Result(candidate.snapshot, candidate.experiment),
             current=current,
-            current_text=written.quoted.as_written(current, value.value) + (sign[0] if sign else ""),
+            current_text=text + percent[0] if percent else text,
             is_older=candidate.age >= self._chosen.age,
         )
 
-    def _is_named(self, candidate: _Candidate, around: frozenset[str]) -> bool:
-        """Return true where the words name a param that the other result has and this one has not."""
+    def _is_named(self, candidate: _Candidate, context: frozenset[str]) -> bool:
+        """Return true if the text names a param of a candidate that differs from the chosen result's."""
         params = self._chosen.snapshot.params
         for key, value in candidate.snapshot.params.items():
             if same_value(value, params.get(key)):
                 continue
+            # A text value is named by its words alone, as in "with resnet". Any other value is named only
+            # together with a word of its key, as in "a depth of 8".
             words = words_of_key(str(value))
-            if isinstance(value, str) and words and around.issuperset(words):
+            if isinstance(value, str) and words and context.issuperset(words):
                 return True
-            leaf = words_of_key(key.rpartition(".")[2])
-            if str(value) in around and around.intersection(leaf):
+            words_of_name = words_of_key(key.rpartition(".")[2])
+            if str(value) in context and context.intersection(words_of_name):
                 return True
         return False
 
 
-def _located(written: Written, values: Iterable[NamedValue] = ()) -> LocatedNumber:
-    """Return a number as the likeliest of some values that print so; as of no result where there are none."""
-    located = LocatedNumber(written.place, written.text, written.words)
+def _located(written: WrittenNumber, values: Iterable[NamedValue] = ()) -> LocatedNumber:
+    """Return a number with the likeliest of the values that round to it; without a key if there are none."""
     kinds = list(ValueKind)
     likeliest = min(values, key=lambda value: (kinds.index(value.kind), value.key), default=None)
     if likeliest is None:
-        return located
-    return replace(located, key=likeliest.key, value=likeliest.value)
+        return LocatedNumber(written.place, written.text, written.words)
+    return LocatedNumber(written.place, written.text, written.words, likeliest.key, likeliest.value)

@@ -1,4 +1,4 @@
-"""Results that are located, how the target belongs to each, and a full report on one of them."""
+"""Located results, the roles of the target in each, and a full report on one of them."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class RoleKind(Enum):
-    """A way in which a file belongs to a revision; the values are the words for it."""
+    """How a file belongs to a revision; the values are printed."""
 
     OUTPUT = "output of"
     SOURCE = "source data"
@@ -36,7 +36,12 @@ class RoleKind(Enum):
 
 @dataclass(frozen=True)
 class Role:
-    """The part of a file in a revision: `stage` writes or reads it, or it is the artifact of that name."""
+    """The role of a file in a revision.
+
+    Attributes:
+        kind: how the file belongs to the revision.
+        stage: the stage that writes or reads it, or the name of the artifact that it is; empty if neither.
+    """
 
     kind: RoleKind
     stage: str = ""
@@ -47,7 +52,7 @@ class Role:
 
 @dataclass(frozen=True)
 class ValueRole:
-    """The part of a number in a revision: it is the value of a metric or param."""
+    """The role of a number in a revision: the value of a metric or param, or a value in an output."""
 
     kind: "ValueKind"
     value: int | float | str
@@ -58,16 +63,17 @@ class ValueRole:
 
 @dataclass
 class Result:
-    """A revision that the target belongs to; what costs time is read when it is first asked for, and once.
+    """A revision that the target belongs to. Its expensive properties are computed on first use.
 
     Attributes:
-        snapshot: the revision; of a result that is not committed, HEAD with the workspace's own records.
+        snapshot: the revision; for an uncommitted result, HEAD with the records of the workspace.
         experiment: the DVC experiment that the revision is, if any.
-        roles: how the target belongs to it, by path; by key if it is a number; empty if it is a name.
-        uncommitted: names of the coordinates that the workspace has and HEAD has not.
-        project: path from the Git root of another project that made the experiment, empty where this one did.
-        same_in: later commits with the same coordinates, and to which the target belongs in the same way; see
-            `merged`.
+        roles: the roles of the target, by path; by key if the target is a number; empty if it is a name.
+        uncommitted: the names of the coordinates that differ between the workspace and HEAD, if the result is
+            that of the workspace; otherwise empty.
+        project: the path from the Git root of a different project that made the experiment; empty if it
+            belongs to this project.
+        same_in: the ids of later commits with the same coordinates and the same roles; see `merged`.
     """
 
     snapshot: Snapshot
@@ -79,51 +85,59 @@ class Result:
 
     @property
     def rev(self) -> str:
-        """Full commit id."""
+        """The full commit id."""
         return self.snapshot.rev
 
     @property
     def roles_in_words(self) -> dict[str, str]:
-        """How the target belongs to it, by path."""
+        """The roles of the target as text, by path."""
         return {path: str(role) for path, role in self.roles.items()}
 
     @property
     def kinds(self) -> "set[RoleKind | ValueKind]":
-        """All ways in which the target belongs to it."""
+        """The kinds of all roles of the target."""
         return {role.kind for role in self.roles.values()}
 
     @property
     def made_target(self) -> bool:
-        """True where a stage of this revision wrote the target."""
+        """True if a stage of this revision wrote the target."""
         return RoleKind.OUTPUT in self.kinds
 
     @property
     def is_merely_kept(self) -> bool:
-        """True where Git keeps the target, and no stage of this revision reads or writes it."""
+        """True if Git tracks the target, but no stage of this revision reads or writes it."""
         return self.kinds == {RoleKind.IN_GIT} and not self.uncommitted
 
     @cached_property
     def coordinates(self) -> Coordinates:
-        """Where it comes from; raises `UnreadableError` where a file of DVC's is broken."""
+        """The coordinates of the result.
+
+        Raises:
+            UnreadableError: a DVC file of the revision is broken.
+        """
         return coordinates_of(self.snapshot)
 
     @cached_property
     def stale(self) -> list[Difference]:
-        """In what the commit differs from what made its results; raises `UnreadableError`, too."""
-        # What is in the workspace only was made of other files than those that are committed.
+        """The differences between the files of the commit and those that its results were made from.
+
+        Raises:
+            UnreadableError: a DVC file of the revision is broken.
+        """
+        # An uncommitted result was made from the workspace, so the commit's files say nothing about it.
         return [] if self.uncommitted else differences(self.snapshot)
 
 
-def identity(one: "Result | Report") -> tuple[str, bool]:
-    """Return what tells results apart: a commit, and what is not committed on top of it, are two."""
-    return one.rev, bool(one.uncommitted)
+def identity(result: "Result | Report") -> tuple[str, bool]:
+    """Return a key that identifies a result. A commit and the workspace on top of it are two results."""
+    return result.rev, bool(result.uncommitted)
 
 
 def merged(results: list[Result]) -> list[Result]:
-    """Return results in their order, with commits that differ in nothing that is told as one.
+    """Merge commits with the same roles and coordinates into one result, and keep the order.
 
-    Experiments stay alone, as does what is not committed. Of files that are merely kept in Git, the
-    coordinates do not count.
+    The later commits are listed in `same_in` of the first one. Experiments and the workspace are not merged.
+    For a file that Git merely keeps, the coordinates may differ.
     """
     if len(results) == 1:
         return results
@@ -136,15 +150,15 @@ def merged(results: list[Result]) -> list[Result]:
 
 
 def _sameness(result: Result) -> Hashable:
-    """Return what is equal for commits that are told as one."""
-    # An experiment, and what is not committed, each has a name of its own.
+    """Return a key that is equal for results that are merged."""
+    # Experiments and the workspace have names, which would be lost if they were merged.
     if result.experiment or result.uncommitted:
         return identity(result)
     roles = frozenset(result.roles.items())
     if result.is_merely_kept:
         return roles
     try:
-        # Not kept: there can be thousands of results, and a few of them are shown.
+        # The copy does not keep what was read: there can be thousands of results, of which few are shown.
         coordinates = coordinates_of(replace(result.snapshot))
         return roles, *coordinates.digests.values()
     except UnreadableError:
@@ -152,7 +166,7 @@ def _sameness(result: Result) -> Hashable:
 
 
 class Match(Enum):
-    """A way in which a figure was found; the values are the words for it."""
+    """How a figure was found; the values are printed."""
 
     BYTES = "same bytes"
     PIXELS = "same pixels"
@@ -165,18 +179,20 @@ class Match(Enum):
 
 @dataclass(frozen=True)
 class LocatedFigure:
-    """A figure of a document, and where it comes from.
+    """A figure of a document, and the results that it comes from.
 
     Attributes:
-        place: where it is in the document, in words.
-        name: how the document calls it, if at all.
-        match: how it was found.
-        results: those that it is of, what made it first; none where it was not found. Of a tie, those of the
-            first candidate.
-        others: of a similar figure, the next result's most like it; of a tie, the other candidates.
-        closer: how many times closer a similar figure is than the next result's.
-        reason: why it was not found or not compared, where that is known.
-        instead: path at which the result that the document is compared with has another figure, if any.
+        place: the place in the document, in words.
+        name: the name in the document; empty if it has none.
+        match: how the figure was found.
+        results: the results with the figure, those that made it first; empty if it was not found. In a tie,
+            the results of the first candidate.
+        others: the runners-up. For a similar figure, the result with the next most similar figure; in a tie,
+            one result for each of the other candidates.
+        closer: how many times closer a similar figure is than that of the runner-up; None without one.
+        reason: why the figure was not found or not compared; empty if unknown.
+        instead: the path at which the result that the document is compared with has a different figure; empty
+            if there is none.
     """
 
     place: str
@@ -190,29 +206,30 @@ class LocatedFigure:
 
     @property
     def is_traced(self) -> bool:
-        """True where one result's figure is named."""
+        """True if the figure was identified, so that it is neither unknown nor a tie."""
         return self.match not in (Match.TIE, Match.NONE)
 
     @property
     def is_unread(self) -> bool:
-        """True for a part of the document that could not be read, such as a text that it includes."""
-        return self.match is Match.NONE and bool(self.place and self.reason) and not self.name
+        """True for a part of the document that could not be read, such as an included text."""
+        says_only_why = bool(self.place and self.reason) and not self.name
+        return self.match is Match.NONE and says_only_why
 
 
 @dataclass(frozen=True)
 class LocatedNumber:
-    """A number of a document, and the value that prints so.
+    """A number of a document, and the value that rounds to it.
 
     Attributes:
-        place: where it is in the document, in words.
-        text: its characters.
-        words: its sentence around it, or the heads of its row and column.
-        key: of the metric or param that it is; empty where it is of none.
-        value: of that metric or param.
-        result: another one than that compared, which has this value; None where the compared one has it.
-        current: of another result's metric, the value that the compared one has.
-        current_text: the same, with as many digits as the manuscript's number.
-        is_older: true if that other result is not newer than the compared one.
+        place: the place in the document, in words.
+        text: the characters of the number.
+        words: the words around it in its sentence, or the heads of its row and column.
+        key: the key of the metric or param; empty if the number is of no result.
+        value: the exact value of the metric or param.
+        result: the result with this value if it is not the compared one; otherwise None.
+        current: the value of the same metric in the compared result, if `result` is set.
+        current_text: that value with as many digits as the number in the document.
+        is_older: true if `result` is not newer than the compared result.
     """
 
     place: str
@@ -227,20 +244,20 @@ class LocatedNumber:
 
     @property
     def match(self) -> str:
-        """How it agrees with the compared result, in words."""
+        """How the number agrees with the compared result, in words."""
         if self.result:
             return "older" if self.is_older else "newer"
         return "as recorded" if self.key else "of no result"
 
     @property
     def dotted(self) -> str:
-        """The key without the file."""
+        """The key without its file."""
         return self.key.rpartition(":")[2]
 
 
 @dataclass(frozen=True)
 class ComparedNumbers:
-    """The numbers of a document, the result that they were compared with, and what that is called."""
+    """The numbers of a document, the result that they were compared with, and the name of that result."""
 
     numbers: list[LocatedNumber] = field(default_factory=list)
     result: Result | None = None
@@ -248,12 +265,12 @@ class ComparedNumbers:
 
     @property
     def of_others(self) -> list[LocatedNumber]:
-        """Those of another result where the compared one has another value."""
+        """The numbers that are a different result's, where the compared result has a different value."""
         return [number for number in self.numbers if number.result]
 
     @property
     def recorded(self) -> list[LocatedNumber]:
-        """Those that the compared result has."""
+        """The numbers that are values of the compared result."""
         return [number for number in self.numbers if number.key and not number.result]
 
 
@@ -262,13 +279,13 @@ class Located:
     """The results that a target belongs to.
 
     Attributes:
-        results: those that made the target come before those that used it, older before newer ones; of a
-            number, the likeliest first; of a document, those that its figures come from.
-        left_out: lines about what cannot be read, and so may have kept a result from being found.
+        results: for a file, the results that made it come first, and older ones before newer ones; for a
+            number, the likeliest come first; for a document, the results that its figures come from.
+        left_out: lines about files and revisions that cannot be read, so that a result may be missing.
         is_number: true if the target is a number.
-        notes: lines about what else the target could be.
-        figures: of a document that is not known as a whole.
-        numbers: of such a document.
+        notes: lines about other meanings of the target.
+        figures: the figures of a document that is not known as a whole.
+        numbers: the numbers of such a document.
     """
 
     results: list[Result]
@@ -280,26 +297,26 @@ class Located:
 
     @property
     def is_of_another(self) -> bool:
-        """True where a figure or number of a document is another result's than the one compared."""
+        """True if a figure or number of a document belongs to a result other than the compared one."""
         return bool(self.numbers.of_others) or any(figure.instead for figure in self.figures)
 
 
 def note_projects(reader: Reader, results: list[Result]) -> None:
-    """Note on results which other projects made them."""
+    """Set `project` of the results that a different project in the same repository made."""
     foreign = reader.foreign_projects(result.experiment for result in results if result.experiment)
     for result in results:
         result.project = foreign.get(result.rev, "")
 
 
 def shortened(left_out: list[str]) -> list[str]:
-    """Return what may have kept a result from being found, in one line at most."""
+    """Shorten lines about what was left out to one line."""
     if len(left_out) < 2:
         return left_out
     return [f"{left_out[0]} and {len(left_out) - 1} more"]
 
 
 def hints(left_out: list[str]) -> list[str]:
-    """Return the same for the hint of an error."""
+    """Return lines about what was left out, shortened for the hint of an error."""
     return [f"left out: {line}" for line in shortened(left_out)]
 
 
@@ -308,20 +325,22 @@ class Report:
     """A full report on a result; as JSON, an item of `locatable locate --json`.
 
     Attributes:
-        rev: full commit id.
+        rev: the full commit id.
         experiment: the DVC experiment that the revision is, if any.
-        roles: how the target belongs to it, in words, by path.
-        uncommitted: names of the coordinates that are in the workspace only.
-        coordinates: where the result comes from.
-        params_changed: value in the baseline and in the result, of each param in which they differ.
-        rebuild: commands that rebuild the result on a clean machine; none while something is uncommitted.
-        project: path from the Git root of another project that made the experiment, empty where this one did.
-        has_results: False where no stage has run yet.
-        stale: in what the revision differs from what made its results; empty where they are its own.
-        results_of: of a stale revision, the newest commit in its history whose results these are, if any; the
-            commands rebuild that one.
-        unread_history: why there can be such a commit that was overlooked; empty where there is none.
-        apply: the command that brings an experiment into the workspace; empty where it is not one.
+        roles: the roles of the target as text, by path.
+        uncommitted: the names of the coordinates that only the workspace has.
+        coordinates: the coordinates of the result.
+        params_changed: the values in the baseline and in the result of each param that differs.
+        rebuild: the commands that rebuild the result on a clean machine; empty if something is uncommitted.
+        project: the path from the Git root of a different project that made the experiment; empty if it
+            belongs to this project.
+        has_results: false if no stage has run yet.
+        stale: the differences between the files of the revision and those that its results were made from;
+            empty if the results are its own.
+        results_of: for a stale revision, the newest commit in its history that holds the files these results
+            were made from, if any; the commands rebuild that commit.
+        unread_history: why such a commit may have been missed; empty if that cannot be.
+        apply: the command that applies an experiment to the workspace; empty if the result is none.
     """
 
     rev: str
@@ -340,14 +359,19 @@ class Report:
 
     @property
     def can_run(self) -> bool:
-        """False where DVC cannot run the pipeline: a remark stands in place of the last command."""
+        """False if DVC cannot run the pipeline; then the last command is a remark that says why."""
         return not self.rebuild or self.rebuild[-1].startswith("dvc repro")
 
 
 def report_on(reader: Reader, result: Result, url: str | None, *, in_checkout: bool = True) -> Report:
-    """Return everything about a result of a project that others clone from a URL, or not at all (None).
+    """Return the full report on a result.
 
-    Outside of a checkout, nothing is said of how to bring an experiment into it.
+    Args:
+        reader: the reader of the repository.
+        result: the result.
+        url: the URL from which others can clone the project; None if there is none.
+        in_checkout: false if the report is for readers without a checkout of the project, who cannot apply an
+            experiment.
     """
     snapshot = result.snapshot
     report = Report(
@@ -360,15 +384,15 @@ def report_on(reader: Reader, result: Result, url: str | None, *, in_checkout: b
         has_results=not has_unrecorded_pipeline(snapshot),
         stale=result.stale,
     )
-    rebuilt = snapshot
+    to_rebuild = snapshot
     if report.stale:
         report.results_of = commit_of_results(reader, snapshot)
         if report.results_of:
-            rebuilt = reader.snapshot(report.results_of)
+            to_rebuild = reader.snapshot(report.results_of)
         else:
             report.unread_history = unread_history(reader, snapshot)
     if not result.uncommitted:
-        report.rebuild = rebuild_commands(rebuilt, result.experiment, url)
+        report.rebuild = rebuild_commands(to_rebuild, result.experiment, url)
     baseline = read_baseline(reader, result)
     if baseline:
         report.params_changed = changed_values(baseline.params, snapshot.params)
@@ -378,7 +402,10 @@ def report_on(reader: Reader, result: Result, url: str | None, *, in_checkout: b
 
 
 def read_baseline(reader: Reader, result: Result) -> Snapshot | None:
-    """Return the revision that a result is compared with; None where there is none, or not in this clone."""
+    """Return the baseline of a result: the commit that an experiment started from, or HEAD for the workspace.
+
+    It is None for other results, and if this clone does not have the baseline.
+    """
     if result.experiment:
         rev = result.experiment.baseline
     elif result.uncommitted:
@@ -389,7 +416,7 @@ def read_baseline(reader: Reader, result: Result) -> Snapshot | None:
 
 
 def changed_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return both values of each key in which they differ; None where there is none."""
+    """Return the old and the new value of each key that differs; None stands for a missing value."""
     changed = {}
     for key in dict.fromkeys([*before, *after]):
         old, new = before.get(key), after.get(key)
@@ -399,10 +426,10 @@ def changed_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[
 
 
 def uncommitted_coordinates(workspace: Snapshot, head: Snapshot) -> list[str]:
-    """Return names of the coordinates that a workspace has and HEAD has not."""
+    """Return the names of the coordinates in which a workspace differs from HEAD."""
     return differing_coordinates(coordinates_of(workspace), coordinates_of(head))
 
 
-def differing_coordinates(one: Coordinates, other: Coordinates) -> list[str]:
-    """Return names of the coordinates in which two results differ."""
-    return [name for name, digest in one.digests.items() if digest != other.digests[name]]
+def differing_coordinates(first: Coordinates, second: Coordinates) -> list[str]:
+    """Return the names of the coordinates in which two results differ."""
+    return [name for name, digest in first.digests.items() if digest != second.digests[name]]

@@ -1,20 +1,20 @@
-"""Which metric the words of a manuscript name for a number.
+"""Find the metric that the words of a manuscript name for a number.
 
-A sentence is read as a row of names of metrics, numbers, and words and marks of some `Kind`. It names a
-metric for a number, or for several that are said together, in one of three ways:
+A sentence is read as a sequence of tokens: names of metrics, numbers, and words and marks of some `Kind`. It
+names a metric for a number, or for several numbers that are listed together, in one of three ways:
 
-1. The name is right before: "an accuracy of about 0.951", "accuracy (0.951)", "accuracy and AUC of 0.951 and
-   0.984".
-2. The name is in the subject of a verb or sign right before: "the accuracy on the test set is 0.951". Between
-   the name and the verb are no other number, no "and", and no word that begins another clause.
-3. The name is right after: "0.951 accuracy", "0.951 (accuracy)". The number must not be that of something
-   else, as in "a dropout of 0.5 for accuracy" and "p = 0.5", and the name must not have a number of its own,
-   as in "0.5 (accuracy 0.951)".
+1. The name is right before the number: "an accuracy of about 0.951", "accuracy (0.951)", "accuracy and AUC of
+   0.951 and 0.984".
+2. The name is in the subject of the verb or sign before the number: "the accuracy on the test set is 0.951".
+   Between name and verb there must be no other number, no "and", and no word that begins another clause.
+3. The name is right after the number: "0.951 accuracy", "0.951 (accuracy)". The number must not belong to
+   something else, as in "a dropout of 0.5 for accuracy" and "p = 0.5". The name must not be followed by
+   another number, as in "0.5 (accuracy 0.951)".
 
-A name that is only a part of another quantity names nothing: "the gain in accuracy", "the accuracy gap".
+A name that is only part of another quantity names no metric: "the gain in accuracy", "the accuracy gap".
 
-In a table, the heads of a number's row and column name its metrics, or else the caption does. Where others'
-work is cited in the same part of a sentence, or in the heads, the number is theirs.
+In a table, the heads of a number's row and column name its metrics; if they name none, the caption does. A
+number is taken from the work of others if that is cited in the same part of the sentence, or in the heads.
 """
 
 import re
@@ -29,17 +29,17 @@ from pathlib import Path
 from ..documents.passages import CITED, Passage
 from .by_value import NUMBER_IN_TEXT, YEAR, QuotedNumber, bare_number, only_measured, significant
 
-# Characters of a sentence that are shown before and after a number.
+# Number of characters of a sentence that are shown before and after a number.
 BEFORE, AFTER = 44, 20
-# A longer sentence is none that a person wrote.
+# Longer sentences are cut: nobody writes them by hand.
 LONGEST_SENTENCE = 3_000
-# A name in a manuscript has at most so many words.
+# Largest number of words in a name of a metric.
 LONGEST_NAME = 4
 
 _AUTHOR = r"[A-Z][\w'-]+"
 _AND_AUTHOR = rf",? (?:and|&) {_AUTHOR}"
 _CITATIONS = {
-    # What the reader of documents puts for a command that cites, and LaTeX for one that it cannot find.
+    # What `documents` puts in place of a citing command, and what LaTeX prints for a missing reference.
     "command": rf"{re.escape(CITED)}|\[\?\]",
     # [3], [1, 4-6]
     "number": r"\[\d{1,4}(?:\s*[,;–-]\s*\d{1,4})*\]",
@@ -54,15 +54,15 @@ _CITATION = re.compile("|".join(_CITATIONS.values()))
 
 
 @dataclass(frozen=True)
-class Written:
-    """A number as a manuscript has it.
+class WrittenNumber:
+    """A number in a manuscript.
 
     Attributes:
-        place: where it is.
+        place: its place in the document, in words.
         text: its characters.
-        words: around it in its sentence; of a table, the heads of its row and column.
-        quoted: what it can stand for.
-        is_cited: true if it is of others' work.
+        words: the words around it in its sentence; in a table, the heads of its row and column.
+        quoted: the parsed number.
+        is_cited: true if it is taken from the work of others.
     """
 
     place: str
@@ -73,8 +73,9 @@ class Written:
 
 
 def _words_around(text: str, start: int, end: int) -> str:
-    """Return a part of a sentence around a number, whole words of it."""
-    first, last = max(0, start - BEFORE), min(len(text), end + AFTER)
+    """Return the part of a sentence around a number, cut between words."""
+    first = max(0, start - BEFORE)
+    last = min(len(text), end + AFTER)
     before = text[first:start]
     after = text[end:last]
     if first:
@@ -86,7 +87,7 @@ def _words_around(text: str, start: int, end: int) -> str:
 
 # Names of metrics
 
-# Words that tell metrics of the same name apart, or say nothing of what is measured.
+# Words that distinguish metrics of the same name, or do not say what is measured.
 _QUALIFIERS = frozenset(
     "train valid test dev eval evaluate evaluation holdout mean std final best last first epoch fold cv "
     "split score value metric result report overall macro micro weighted total model".split()
@@ -108,7 +109,7 @@ _SYNONYMS = {
 
 @lru_cache(10_000)
 def canonical(word: str) -> str:
-    """Return what stands for a word, its plural and its synonyms."""
+    """Return the form that a word shares with its plural and its synonyms."""
     word = unicodedata.normalize("NFKC", word).casefold()
     if word.endswith("ies") and len(word) > 4:
         word = f"{word[:-3]}y"
@@ -120,31 +121,31 @@ def canonical(word: str) -> str:
 
 
 def words_of_key(text: str) -> list[str]:
-    """Return the words of a key: `valid.logLoss` and `valid/log_loss` have the same."""
+    """Return the words of a key in canonical form: `valid.logLoss` and `valid/log_loss` have the same."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
     return [canonical(word) for word in re.findall(r"[^\W_]+", apart) if not word.isdigit()]
 
 
 class Names:
-    """The words that can name the metrics of all results."""
+    """The names by which a text can call the metrics of all results."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._qualifiers: dict[str, frozenset[str]] = {}
-        # By a name without blanks, such as "logloss", the keys that it can mean; and of each key, how many
-        # words are missing in the name: one in "loss".
+        # The keys that a name without blanks can mean, with the number of words that the name leaves out:
+        # for "log_loss", it is 0 in "logloss", and 1 in "loss".
         self._keys: dict[str, dict[str, int]] = {}
         for key in keys:
             self._add(key)
 
     def _add(self, key: str) -> None:
-        """Add the names of a metric: its words but for qualifiers, the last of these, its initials."""
+        """Add the names of a metric: its words without qualifiers, the last of these words, its initials."""
         path, _, dotted = key.rpartition(":")
         words = words_of_key(dotted if path else Path(key).stem)
-        telling = [word for word in words if word not in _QUALIFIERS]
-        self._qualifiers[key] = frozenset([*words, *words_of_key(path)]).difference(telling)
-        names = {"".join(telling or words): 0}
-        if len(telling) > 1:
-            names[telling[-1]] = len(telling) - 1
+        distinctive = [word for word in words if word not in _QUALIFIERS]
+        self._qualifiers[key] = frozenset([*words, *words_of_key(path)]).difference(distinctive)
+        names = {"".join(distinctive or words): 0}
+        if len(distinctive) > 1:
+            names[distinctive[-1]] = len(distinctive) - 1
         if len(words) > 2:
             names["".join(word[0] for word in words)] = 0
         for name, missing in names.items():
@@ -152,52 +153,54 @@ class Names:
                 self._keys.setdefault(name, {}).setdefault(key, missing)
 
     def find(
-        self, words: Sequence[str], around: AbstractSet[str]
+        self, words: Sequence[str], context: AbstractSet[str]
     ) -> Iterator[tuple[int, int, frozenset[str]]]:
-        """Yield start and end of each name among words, the longest there, and the keys that it means.
+        """Yield the start and end of each name, the longest one at its place, and the keys that it means.
 
         Args:
-            words: in canonical form; an empty one is no word, and part of no name.
-            around: other words, which tell metrics of the same name apart.
+            words: words in canonical form; an empty one stands for a mark, which no name contains.
+            context: the words of the surroundings, which distinguish metrics of the same name.
         """
         start = 0
         while start < len(words):
             length = self._length_at(words, start)
             if length:
                 keys = self._keys["".join(words[start : start + length])]
-                yield start, start + length, self._meant(keys, around)
+                yield start, start + length, self._likeliest(keys, context)
             start += max(1, length)
 
     def _length_at(self, words: Sequence[str], start: int) -> int:
+        """Return the number of words in the longest name at a position; 0 if no name begins there."""
         for length in range(min(LONGEST_NAME, len(words) - start), 0, -1):
-            together = words[start : start + length]
-            if all(together) and "".join(together) in self._keys:
+            name = words[start : start + length]
+            if all(name) and "".join(name) in self._keys:
                 return length
         return 0
 
-    def _meant(self, keys: dict[str, int], around: AbstractSet[str]) -> frozenset[str]:
-        """Return those of some keys that a name means best, beside other words: `test` is not `train`."""
-        splits = around & _SPLITS
-        best: tuple[int, int] | None = None
-        meant: set[str] = set()
+    def _likeliest(self, keys: dict[str, int], context: AbstractSet[str]) -> frozenset[str]:
+        """Return the keys that a name is most likely to mean.
+
+        Keys of a different split are excluded: next to the word "test", a name does not mean a metric of the
+        training set. Of the others, the keys win from which the name leaves out the fewest words; and among
+        these, the keys with the most qualifiers in the words around the name.
+        """
+        splits = context & _SPLITS
+        by_rank: dict[tuple[int, int], set[str]] = {}
         for key, missing in keys.items():
             qualifiers = self._qualifiers[key]
-            own = qualifiers & _SPLITS
-            if own and splits and not own & splits:
+            splits_of_key = qualifiers & _SPLITS
+            if splits and splits_of_key and splits.isdisjoint(splits_of_key):
                 continue
-            rank = -missing, len(qualifiers & around)
-            if best is None or rank > best:
-                best, meant = rank, set()
-            if rank == best:
-                meant.add(key)
-        return frozenset(meant)
+            rank = -missing, len(qualifiers & context)
+            by_rank.setdefault(rank, set()).add(key)
+        return frozenset(by_rank[max(by_rank)] if by_rank else ())
 
 
 # Sentences
 
 
 class Kind(Enum):
-    """A kind of word or mark, by what it does between a name and a number."""
+    """The kind of a word or mark, by its function between a name and a number."""
 
     NAME = "name of a metric"
     NUMBER = "number: 0.951, 95 %"
@@ -245,26 +248,27 @@ _WORDS = {
 }
 _KIND_OF = {word: kind for kind, words in _WORDS.items() for word in words.split()}
 
-# Between a name and its numbers, and between a verb and its numbers.
+# Kinds allowed between a name and its numbers, and between a verb and its numbers.
 _AFTER_NAME = {Kind.OF, Kind.ABOUT, Kind.QUALIFIER, Kind.OPEN}
 _AFTER_VERB = {*_AFTER_NAME, Kind.AT}
-# Between numbers and a name after them.
+# Kinds allowed between numbers and a name after them.
 _AFTER_NUMBERS = {*_AFTER_NAME, Kind.IN, Kind.CLOSE}
-# Between names, and between numbers, that are said together.
+# Kinds allowed between names, and between numbers, that are listed together.
 _BETWEEN_NAMES = {Kind.AND, Kind.COMMA, Kind.ARTICLE, Kind.QUALIFIER}
 _BETWEEN_NUMBERS = {Kind.AND, Kind.COMMA, Kind.ABOUT, Kind.OF, Kind.OPEN, Kind.CLOSE, Kind.PLUS_MINUS}
-# What the way from a verb back to its subject does not cross.
+# Kinds at which the search from a verb back to its subject ends. Parts between commas or in brackets are
+# skipped on the way, if they consist of the kinds below.
 _NOT_IN_SUBJECT = {Kind.NUMBER, Kind.AND, Kind.CLAUSE, Kind.QUANTITY, Kind.CITATION}
 _BETWEEN_COMMAS = set(Kind) - _NOT_IN_SUBJECT - {Kind.COMMA}
 _BETWEEN_BRACKETS = set(Kind) - {Kind.NUMBER, Kind.NAME, Kind.CITATION, Kind.CLAUSE, Kind.OPEN}
-# What ends the part of a sentence that a citation is for.
+# Kinds that end the part of a sentence to which a citation refers.
 _ENDS_PART = {Kind.COMMA, Kind.CLAUSE, Kind.QUANTITY}
 
 BACK, AHEAD = -1, 1
 
 
 def _skip(kinds: Sequence[Kind], position: int, step: int, skipped: AbstractSet[Kind]) -> int:
-    """Return the next position, back or ahead, whose kind is not to be skipped."""
+    """Return the next position, in the direction of `step`, whose kind is not skipped."""
     position += step
     while kinds[position] in skipped:
         position += step
@@ -272,12 +276,12 @@ def _skip(kinds: Sequence[Kind], position: int, step: int, skipped: AbstractSet[
 
 
 def names_of_numbers(kinds: Sequence[Kind]) -> Iterator[tuple[list[int], list[int]]]:
-    """Yield the positions of numbers in a sentence, with those of the names that it has for them.
+    """Yield the positions of numbers in a sentence, with the positions of the names for them.
 
     Args:
-        kinds: of the tokens; the first and the last are `Kind.CLAUSE`, so that each walk ends.
+        kinds: the kinds of the tokens. The first and the last are `Kind.CLAUSE`, so that every search ends.
     """
-    for numbers in _said_together(kinds):
+    for numbers in _lists_of_numbers(kinds):
         names = _names_right_before(kinds, numbers[0])
         if not names:
             names = _names_in_subject(kinds, numbers[0])
@@ -289,8 +293,8 @@ def names_of_numbers(kinds: Sequence[Kind]) -> Iterator[tuple[list[int], list[in
             yield numbers, names
 
 
-def _said_together(kinds: Sequence[Kind]) -> Iterator[list[int]]:
-    """Yield positions of numbers that share their names: "0.951, 0.947 and 0.984", "0.951 ± 0.012"."""
+def _lists_of_numbers(kinds: Sequence[Kind]) -> Iterator[list[int]]:
+    """Yield the positions of numbers that share a name: "0.951, 0.947 and 0.984", "0.951 ± 0.012"."""
     numbers: list[int] = []
     for position, kind in enumerate(kinds):
         if kind is Kind.NUMBER:
@@ -301,7 +305,7 @@ def _said_together(kinds: Sequence[Kind]) -> Iterator[list[int]]:
 
 
 def _names_right_before(kinds: Sequence[Kind], number: int) -> list[int]:
-    """Return the positions of names with only small words behind them: "an accuracy of about 0.951"."""
+    """Return the positions of names right before a number: "an accuracy of about 0.951"."""
     name = _skip(kinds, number, BACK, _AFTER_NAME)
     return _listed(kinds, name) if kinds[name] is Kind.NAME else []
 
@@ -309,7 +313,7 @@ def _names_right_before(kinds: Sequence[Kind], number: int) -> list[int]:
 def _names_in_subject(kinds: Sequence[Kind], number: int) -> list[int]:
     """Return the positions of names in the subject of a verb: "the accuracy on the test set is 0.951".
 
-    A part between two commas, or in brackets, is passed over: "the accuracy, measured on new data, is 0.951",
+    A part between two commas, or in brackets, is skipped: "the accuracy, measured on new data, is 0.951",
     "the accuracy (mean ± SD) is 0.951". Names in brackets count: "the area under the curve (AUC) is 0.984".
     """
     position = _skip(kinds, number, BACK, _AFTER_VERB)
@@ -334,7 +338,7 @@ def _names_in_subject(kinds: Sequence[Kind], number: int) -> list[int]:
 
 
 def _listed(kinds: Sequence[Kind], name: int) -> list[int]:
-    """Return the positions of a name and of those beside it: "accuracy, F1 and the AUC"."""
+    """Return the positions of all names of the list that a name is in: "accuracy, F1 and the AUC"."""
     names = [name]
     for step in (BACK, AHEAD):
         beside = _beside(kinds, name, step)
@@ -345,7 +349,7 @@ def _listed(kinds: Sequence[Kind], name: int) -> list[int]:
 
 
 def _beside(kinds: Sequence[Kind], name: int, step: int) -> int | None:
-    """Return the position of the next name of a list, back or ahead; None where the list ends."""
+    """Return the position of the next name of a list in the direction of `step`; None if the list ends."""
     beside = _skip(kinds, name, step, _BETWEEN_NAMES)
     if kinds[beside] is not Kind.NAME:
         return None
@@ -358,7 +362,7 @@ def _beside(kinds: Sequence[Kind], name: int, step: int) -> int | None:
 
 
 def _names_right_after(kinds: Sequence[Kind], number: int) -> list[int]:
-    """Return the positions of names right after a number that have none of their own: "0.951 accuracy"."""
+    """Return the positions of names right after a number, without a name that has its own number after it."""
     name = _skip(kinds, number, AHEAD, _AFTER_NUMBERS)
     if kinds[name] is not Kind.NAME:
         return []
@@ -370,7 +374,7 @@ def _names_right_after(kinds: Sequence[Kind], number: int) -> list[int]:
 
 
 def _is_of_something_else(kinds: Sequence[Kind], number: int) -> bool:
-    """Return true for a number that something else has: "a dropout of about 0.5", "p = 0.5"."""
+    """Return true if a number belongs to something that is no metric: "a dropout of about 0.5", "p = 0.5"."""
     before = _skip(kinds, number, BACK, {Kind.ABOUT})
     if kinds[before] is Kind.OF:
         return kinds[before - 1] in {Kind.WORD, Kind.QUANTITY}
@@ -378,7 +382,7 @@ def _is_of_something_else(kinds: Sequence[Kind], number: int) -> bool:
 
 
 def _is_part_of_quantity(kinds: Sequence[Kind], names: list[int]) -> bool:
-    """Return true for names in another quantity: "the gain in test accuracy", "the accuracy gap"."""
+    """Return true if names are part of another quantity: "the gain in test accuracy", "the accuracy gap"."""
     if kinds[names[-1] + 1] is Kind.QUANTITY:
         return True
     before = _skip(kinds, names[0], BACK, {Kind.ARTICLE, Kind.QUALIFIER})
@@ -391,7 +395,7 @@ _TOKEN = re.compile(
     rf"(?P<citation>{_CITATION.pattern})|(?P<number>{NUMBER_IN_TEXT.pattern})"
     r"|(?P<word>[^\W\d_][^\W_]*)|(?P<mark>[^\w\s-])"
 )
-# The full stop of these ends no sentence.
+# Abbreviations whose full stop does not end a sentence.
 _ABBREVIATIONS = ("al", "cf", "vs", "ca", r"e\.g", r"i\.e", "resp", "approx")
 _NOT_ABBREVIATED = "".join(rf"(?<!\b{word}\.)" for word in _ABBREVIATIONS)
 _SENTENCE_END = re.compile(rf"(?<=[.!?]){_NOT_ABBREVIATED}\s+(?=[^a-z\s])")
@@ -402,11 +406,11 @@ class Token:
     """A word, number or mark of a sentence.
 
     Attributes:
-        kind: what it does between a name and a number.
-        start: of its characters in the sentence.
+        kind: its function between a name and a number.
+        start: the position of its first character in the sentence.
         text: its characters.
-        word: in canonical form; empty for a number or mark.
-        keys: of a name, the metrics that it means.
+        word: the word in canonical form; empty for a number or mark.
+        keys: the metrics that it means, if it is a name.
     """
 
     kind: Kind
@@ -416,12 +420,12 @@ class Token:
     keys: frozenset[str] = frozenset()
 
 
-# Before and after a sentence.
+# The token that is added before and after a sentence.
 _EDGE = Token(Kind.CLAUSE, -1, "")
 
 
 def _tokens(text: str) -> Iterator[Token]:
-    """Yield the words, numbers and marks of a sentence; not the marks that mean nothing here."""
+    """Yield the words, numbers and marks of a sentence, without marks that have no function here."""
     for match in _TOKEN.finditer(text):
         kind = _kind_of(match)
         if kind:
@@ -454,15 +458,15 @@ def _kind_of_word(word: str) -> Kind:
 
 
 def _cited(tokens: Iterable[Token]) -> set[int]:
-    """Return where the tokens start in whose part of the sentence others' work is cited."""
+    """Return the starts of all tokens that are in the same part of the sentence as a citation."""
     cited: set[int] = set()
     part: list[Token] = []
     for token in [*tokens, _EDGE]:
         if token.kind not in _ENDS_PART:
             part.append(token)
             continue
-        if any(one.kind is Kind.CITATION for one in part):
-            cited.update(one.start for one in part)
+        if Kind.CITATION in {member.kind for member in part}:
+            cited.update(member.start for member in part)
         part = []
     return cited
 
@@ -471,53 +475,60 @@ class Sentence:
     """A sentence.
 
     Attributes:
-        numbers: that count.
-        around: its words, and its numbers as they are written.
+        numbers: its numbers with enough significant digits.
+        context: its words in canonical form, and all its numbers as they are written.
     """
 
     def __init__(self, text: str, offset: int, passage: Passage) -> None:
-        """Read the text at an offset of a passage; digits that are no measured number are blanks in it."""
+        """Read a sentence.
+
+        Args:
+            text: the text of the sentence, with blanks in place of digits that are not a measured number.
+            offset: the position of the sentence in its passage.
+            passage: the passage, with its original text.
+        """
         self._tokens = list(_tokens(text))
-        # By where the token starts.
-        self._written: dict[int, Written] = {}
+        # The numbers, by the start of their token.
+        self._written: dict[int, WrittenNumber] = {}
         cited = _cited(self._tokens)
-        around: set[str] = set()
+        context: set[str] = set()
         shown = passage.text[offset : offset + len(text)]
         for token in self._tokens:
             if token.word:
-                around.add(token.word)
+                context.add(token.word)
             if token.kind not in {Kind.NUMBER, Kind.WHOLE}:
                 continue
             number = bare_number(token.text)
-            around.add(number)
+            context.add(number)
             quoted = significant(number)
             if quoted:
                 place = passage.place_at(offset + token.start)
                 words = _words_around(shown, token.start, token.start + len(token.text))
-                self._written[token.start] = Written(place, number, words, quoted, token.start in cited)
+                self._written[token.start] = WrittenNumber(place, number, words, quoted, token.start in cited)
         self.numbers = list(self._written.values())
-        self.around = frozenset(around)
+        self.context = frozenset(context)
 
-    def named(self, names: Names) -> Iterator[tuple[Written, frozenset[str]]]:
-        """Yield each number that counts, with the metrics that the words name for it."""
+    def named(self, names: Names) -> Iterator[tuple[WrittenNumber, frozenset[str]]]:
+        """Yield each of `numbers` with the metrics that the sentence names for it."""
         tokens = self._with_names(names)
         keys: dict[int, frozenset[str]] = {}
-        # First whole numbers are words, as in "on 114 samples it is 0.951"; then they are numbers.
+        # Whole numbers are taken for words first, as in "on 114 samples it is 0.951". Numbers that get no
+        # name in this way may get one when whole numbers count as numbers.
         for whole in (Kind.WORD, Kind.NUMBER):
             kinds = [whole if token.kind is Kind.WHOLE else token.kind for token in tokens]
-            for numbers, found in names_of_numbers(kinds):
-                meant = [tokens[name].keys for name in found]
+            for numbers, positions in names_of_numbers(kinds):
+                meant = [tokens[position].keys for position in positions]
                 for number in numbers:
                     keys.setdefault(tokens[number].start, frozenset().union(*meant))
         for start, written in self._written.items():
             yield written, keys.get(start, frozenset())
 
     def _with_names(self, names: Names) -> list[Token]:
-        """Return the tokens, each name as one of them, between two that begin and end a clause."""
+        """Return the tokens with each name of a metric as a single token, between two tokens `_EDGE`."""
         words = [token.word for token in self._tokens]
         tokens = [_EDGE]
         position = 0
-        for start, end, keys in names.find(words, self.around):
+        for start, end, keys in names.find(words, self.context):
             tokens += self._tokens[position:start]
             tokens.append(replace(self._tokens[start], kind=Kind.NAME, keys=keys))
             position = end
@@ -529,20 +540,27 @@ class Sentence:
 
 @dataclass(frozen=True)
 class _Cell:
-    """A number of a table, with the cells of its row, the heads of its column, and the column's position."""
+    """A number of a table.
 
-    written: Written
+    Attributes:
+        written: the number.
+        row: the cells of its row.
+        head: the heads of its column, as one text.
+        column: the position of its column.
+    """
+
+    written: WrittenNumber
     row: list[str]
     head: str
     column: int
 
 
 class Table:
-    """A table, whose first rows and first column say what its numbers are.
+    """A table whose first rows and first column say what its numbers are.
 
     Attributes:
-        numbers: that count.
-        around: the words of its caption and heads, and the numbers in these as they are written.
+        numbers: its numbers with enough significant digits.
+        context: the words of its caption and heads in canonical form, and the numbers in these.
     """
 
     def __init__(self, passage: Passage) -> None:
@@ -555,6 +573,7 @@ class Table:
             row = [only_measured(cell) for cell in cells]
             # A row without a head begins with a number.
             first = 0 if _has_significant(row[0]) else 1
+            # All rows before the first one with a number are head rows.
             if not self._cells and not any(map(_has_significant, row[first:])):
                 self._heads.append(row)
                 heads += row
@@ -563,44 +582,46 @@ class Table:
             for column in range(first, len(row)):
                 self._cells += self._read_cell(row, column, place)
         self.numbers = [cell.written for cell in self._cells]
-        self.around = frozenset(map(canonical, re.findall(r"[^\W_]+(?:\.\d+)?", " ".join(heads))))
+        self.context = frozenset(map(canonical, re.findall(r"[^\W_]+(?:\.\d+)?", " ".join(heads))))
 
     def _read_cell(self, row: list[str], column: int, place: str) -> Iterator[_Cell]:
         head = self._head(row, column)
-        beside = row[0].strip() if column else ""
-        words = " | ".join(filter(None, [beside, head.strip()]))
+        row_head = row[0].strip() if column else ""
+        words = " | ".join(filter(None, [row_head, head.strip()]))
         is_cited = _CITATION.search(f"{row[0]} {head}") is not None
         for match in NUMBER_IN_TEXT.finditer(row[column]):
             text = bare_number(match[0])
+            # A percent sign in the head of a column applies to all its numbers.
             is_percent = "%" in head and "%" not in text
             quoted = significant(f"{text}%" if is_percent else text)
             if quoted:
-                written = Written(place, text, words[: BEFORE + AFTER], quoted, is_cited)
+                written = WrittenNumber(place, text, words[: BEFORE + AFTER], quoted, is_cited)
                 yield _Cell(written, row, head, column)
 
     def _head(self, row: list[str], column: int) -> str:
-        """Return the heads of a column; of a table whose columns are not known apart, those of all."""
+        """Return the heads of a column. A head row with a different number of cells counts as a whole."""
         parts = []
         for head in self._heads:
             parts.append(head[column] if len(head) == len(row) else " ".join(head))
         return " ".join(parts)
 
-    def named(self, names: Names) -> Iterator[tuple[Written, frozenset[str]]]:
-        """Yield each number that counts, with the metrics that heads, or else the caption, name for it."""
+    def named(self, names: Names) -> Iterator[tuple[WrittenNumber, frozenset[str]]]:
+        """Yield each of `numbers` with the metrics that its heads, or else the caption, name for it."""
         for cell in self._cells:
-            around = frozenset(_words(f"{cell.row[0]} {cell.head} {self._caption}"))
-            found = self._in_head(cell, names, around) + _names_in(cell.row[0], names, around)
+            context = frozenset(_words(f"{cell.row[0]} {cell.head} {self._caption}"))
+            found = self._in_head(cell, names, context) + _names_in(cell.row[0], names, context)
             if not found:
-                found = _names_in(self._caption, names, around)
+                found = _names_in(self._caption, names, context)
             yield cell.written, frozenset().union(*found)
 
-    def _in_head(self, cell: _Cell, names: Names, around: frozenset[str]) -> list[frozenset[str]]:
-        """Return the metrics of each name in the heads of a column."""
-        found = _names_in(cell.head, names, around)
+    def _in_head(self, cell: _Cell, names: Names, context: frozenset[str]) -> list[frozenset[str]]:
+        """Return the metrics of each name in the heads of a cell's column."""
+        found = _names_in(cell.head, names, context)
         columns = len(cell.row)
         is_one_line = len(self._heads) == 1 and len(self._heads[0]) != columns
         if is_one_line and len(found) == columns - 1:
-            # As many names as columns: each is of one.
+            # The only head row was read as one text, and it has as many names as there are columns after the
+            # first. So each name belongs to one column.
             return found[cell.column - 1 : cell.column]
         return found
 
@@ -610,16 +631,16 @@ def _has_significant(text: str) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    """Return the words of heads in canonical form, and an empty one for each mark between them."""
+    """Return the words of a text in canonical form, with an empty word for each mark between them."""
     words = []
     for part in re.findall(r"[^\W_]+|[^\w\s-]", text):
         words.append(canonical(part) if part[0].isalnum() else "")
     return words
 
 
-def _names_in(text: str, names: Names, around: frozenset[str]) -> list[frozenset[str]]:
+def _names_in(text: str, names: Names, context: frozenset[str]) -> list[frozenset[str]]:
     """Return the metrics of each name in a head or caption."""
-    return [keys for _, _, keys in names.find(_words(text), around)]
+    return [keys for _, _, keys in names.find(_words(text), context)]
 
 
 Unit = Sentence | Table

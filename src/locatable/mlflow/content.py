@@ -1,4 +1,4 @@
-"""What a run in MLflow holds, and the tags by which a mirror knows it again."""
+"""The content of a run in MLflow, and the tags by which the next mirror recognizes the run."""
 
 import json
 from collections.abc import Mapping
@@ -9,11 +9,12 @@ from ..model import Experiment
 from ..repository.snapshot import Snapshot
 from ..results.values import Point
 
-# Whether all of a run was written: its status is written last, and to set this tag then instead would cost a
-# twentieth of the mirror.
+# The tag of every run that a mirror wrote. A run is complete when its status is FINISHED: the status is
+# written last anyway, and one more request for each run, to set this tag then, would make a mirror 5 %
+# slower.
 STATE = "mirror.state"
 WHEN_FINISHED = "complete when FINISHED"
-# What earlier mirrors wrote into that tag when they began a run, and when it was complete.
+# Earlier versions set this tag when they began a run, and changed it when the run was complete.
 BEGUN = "begun"
 COMPLETE = "complete"
 MISSING = "mirror.missing"
@@ -21,35 +22,36 @@ UNREAD = "mirror.unread"
 IN_GIT = "mirror.in_git"
 MODELS = "mirror.models"
 KEPT = "mirror.kept"
-# What a run shows that has no commit yet, and that nobody will find it again without one.
+# The tags of a provisional run: one identifies what runs, the other says in words that there is no commit.
 RUNNING = "mirror.running"
 PROVISIONAL = "mirror.provisional"
-# Digest of the script that described the run; the name that it gave; tags and artifacts that came from it.
+# The digest of the script that described the run, the name it gave the run, and the tags and artifacts it
+# set.
 DESCRIPTION = "mirror.describe"
 OWN_NAME = "mirror.name"
 DESCRIBED = "mirror.described"
-# How the tags of a study's run begin that say which trial is the best so far.
+# The prefix of the tags that name the best trial of a study so far.
 BEST = "dvc.best"
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
 
-# Characters of a text of ours; MLflow takes 8,000.
+# Characters of a tag that a mirror composes; MLflow allows 8,000.
 LONGEST_TEXT = 7900
 
 
 def storable(text: str) -> str:
-    """Return a text as databases take it: without NUL, and without bytes that are not UTF-8."""
+    """Return a text that databases accept: NUL and bytes that are not UTF-8 become escape sequences."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
 
 
 def tag_text(text: str) -> str:
-    """Return a text of ours as a tag holds it."""
+    """Return a text that a mirror composed, cut to the length of a tag."""
     return storable(text)[:LONGEST_TEXT]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Source data of a run: its path, its hash, and where it comes from."""
+    """Source data of a run: its path, its hash and its origin."""
 
     name: str
     digest: str
@@ -58,7 +60,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Model:
-    """A model of a run: the name that dvc.yaml gives it, its path, and its tags."""
+    """A model of a run: its name in dvc.yaml, its path and its tags."""
 
     name: str
     path: str
@@ -67,13 +69,13 @@ class Model:
 
 @dataclass(frozen=True)
 class Description:
-    """What the project's own script made of a run.
+    """The changes that the project's own script made to a run.
 
     Attributes:
-        digest: of the script.
-        name: which it gave to the run, None if it left that as it was.
-        tags: keys of those that it added, changed or took away.
-        artifacts: paths of those.
+        digest: the digest of the script; empty if no script described the run.
+        name: the name that the script gave to the run; None if it kept the run's name.
+        tags: the keys of the tags that the script added, changed or removed.
+        artifacts: the paths of the artifacts that the script added, changed or removed.
     """
 
     digest: str
@@ -82,7 +84,7 @@ class Description:
     artifacts: tuple[str, ...] = ()
 
     def to_tags(self) -> dict[str, str]:
-        """Return it as a run in MLflow keeps it."""
+        """Return the tags that record these changes in MLflow."""
         text = storable(json.dumps({"tags": self.tags, "artifacts": self.artifacts}, ensure_ascii=False))
         tags = {DESCRIPTION: self.digest, DESCRIBED: text if len(text) <= LONGEST_TEXT else ""}
         if self.name is not None:
@@ -91,38 +93,39 @@ class Description:
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> "Description | None":
-        """Return what a run in MLflow keeps; None if it does not say what the script made of it."""
+        """Read the changes from the tags of a run; return None if the tags do not list them."""
         digest = tags.get(DESCRIPTION, "")
         if not digest:
             return cls("")
         try:
-            made = json.loads(tags.get(DESCRIBED, ""))
-            return cls(digest, tags.get(OWN_NAME), tuple(made["tags"]), tuple(made["artifacts"]))
+            changed = json.loads(tags.get(DESCRIBED, ""))
+            return cls(digest, tags.get(OWN_NAME), tuple(changed["tags"]), tuple(changed["artifacts"]))
         except (ValueError, LookupError, TypeError):
             return None
 
 
 @dataclass(kw_only=True)
 class Content:
-    """All that a run in MLflow holds; times are milliseconds since 1970.
+    """Everything that a run in MLflow holds; times are milliseconds since 1970.
 
     Attributes:
         key: the revision, or `study NAME`.
-        name: what MLflow calls the run.
-        start: when it began.
-        end: when it ended.
-        tags: text by key.
-        params: value by key; nested values are shown as JSON.
-        metrics: final value by key.
+        name: the name of the run in MLflow.
+        start: when the run began.
+        end: when the run ended.
+        tags: texts by key.
+        params: values by key; nested values are shown as JSON.
+        metrics: final values by key.
         series: values over steps by key.
         datasets: the source data.
         models: the models.
-        artifacts: content by path; None: there is none, and nothing is written.
-        missing: files that belong here and that this machine does not have.
-        lacking: those of them that the run does not have from another machine either.
-        unread: why a metrics file or series could not be read, by path.
-        has_models: model files are among the artifacts, as far as they are on this machine.
-        description: what the project's own script made of it, None if it was not asked.
+        artifacts: contents by path; an artifact that is None is not written.
+        missing: the paths of the artifacts that this machine does not have.
+        lacking: the missing files that the run did not get from another machine either.
+        unread: for each metrics file or series that cannot be read, by path, the reason.
+        has_models: true if model files belong among the artifacts. Files that are not on this machine are
+            missing.
+        description: the changes that the project's own script made; None if no script was called.
     """
 
     key: str
@@ -144,41 +147,49 @@ class Content:
 
     @property
     def missing_text(self) -> str:
-        """The files that the run lacks, as its tag tells them; empty if it lacks none."""
+        """The text of the tag that lists the files that the run lacks; empty if it lacks none."""
         return tag_text(f"this machine does not have: {', '.join(self.lacking)}") if self.lacking else ""
 
     def continued(self, start: int) -> Self:
-        """Return the same content for a run that began to show it before it was committed.
+        """Return this content for a run that was provisional before the commit existed.
+
+        Points without a time of their own have one that is counted from the start of the run, so they
+        move with it. The final values must be newer than all points that were logged before the commit:
+        Git drops the milliseconds of the commit's time, so 999 are added.
 
         Args:
-            start: of that run. Series without times of their own are counted from it, and final values come
-                after all that were logged: Git leaves out the milliseconds of a commit.
+            start: when the provisional run began.
         """
         series = {}
         for name, points in self.series.items():
             moved = []
             for point in points:
-                is_counted = point.time == self.start + point.step
-                moved.append(replace(point, time=start + point.step) if is_counted else point)
+                has_own_time = point.time != self.start + point.step
+                moved.append(point if has_own_time else replace(point, time=start + point.step))
             series[name] = moved
         return replace(self, series=series, start=self.start + 999)
 
-    def find_elsewhere(self, known_missing: str) -> None:
-        """Take files for present that are missing here and, by the tag of the run, not in the run."""
-        if len(known_missing) < LONGEST_TEXT:  # else it does not tell all
+    def update_lacking(self, known_missing: str) -> None:
+        """Remove from `lacking` the files that the run already has from another machine.
+
+        Args:
+            known_missing: the tag of the existing run that lists the files it lacks.
+        """
+        if len(known_missing) < LONGEST_TEXT:  # a longer list was cut, so files may be absent from it
             self.lacking = [file for file in self.missing if storable(file) in known_missing]
 
 
 @dataclass(kw_only=True)
 class RunContent(Content):
-    """What MLflow shows of a baseline or an experiment: what `describe` in scripts/mirror.py may change.
+    """The content of the run of a baseline or an experiment.
 
-    Change `name`, and what is in `tags`, `params`, `metrics` and `artifacts`; tags that begin with `dvc.` or
-    `mirror.` say what the run is, and stay.
+    The function `describe` of scripts/mirror.py may change `name`, `tags`, `params`, `metrics` and
+    `artifacts`, but not the tags that begin with `dvc.` or `mirror.`: these identify the run.
 
     Attributes:
-        snapshot: the revision; `run.snapshot.read(path)` is a file of it, None if Git keeps none there.
-        experiment: the DVC experiment, None for a baseline.
+        snapshot: the revision. `run.snapshot.read(path)` returns the content of a file, or None if Git
+            does not contain the file.
+        experiment: the DVC experiment; None for a baseline.
     """
 
     snapshot: Snapshot

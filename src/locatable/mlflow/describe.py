@@ -1,4 +1,4 @@
-"""What a project adds to its runs: the function `describe` in its scripts/mirror.py."""
+"""Finds, loads and calls the function `describe` of a project's scripts/mirror.py, which changes its runs."""
 
 import ast
 import importlib.util
@@ -16,27 +16,28 @@ from .content import Description, RunContent
 SCRIPT = "scripts/mirror.py"
 FUNCTION = "describe"
 LONGEST_NAME = 250
-# Tags that say what a run is, or that MLflow itself sets.
+# The prefixes of tags that identify a run or that MLflow sets, which a script may not change.
 IDENTITY = ("dvc.", "mirror.", "mlflow.parentRunId", "mlflow.runName")
 
 
 @dataclass(frozen=True)
 class DescribeScript:
-    """A project's scripts/mirror.py whose `describe` changes what runs show.
+    """A project's scripts/mirror.py with a `describe` that changes runs.
 
     Attributes:
-        root: the DVC root, from which it may import.
-        digest: of its text: runs that were described by another text are described again.
+        root: the DVC root, from which the script may import.
+        digest: the digest of the script's text. A run that was described by a different text is described
+            again.
     """
 
     root: Path
     digest: str
 
     def load(self) -> Callable[[RunContent], None]:
-        """Import the script, and return what `describe_with` does with its function.
+        """Import the script, and return a function that has it describe a run; see `describe_with`.
 
         Raises:
-            SettingsError: it fails.
+            SettingsError: the script fails.
         """
         if str(self.root) not in sys.path:
             sys.path.insert(0, str(self.root))
@@ -53,10 +54,10 @@ class DescribeScript:
         return lambda run: self.describe_with(function, run)
 
     def describe_with(self, function: Callable[[RunContent], object], run: RunContent) -> None:
-        """Let a function change a run, and note in `run.description` what it did.
+        """Call a function that changes a run, and record in `run.description` what it changed.
 
         Raises:
-            SettingsError: it fails, or sets what a run cannot hold.
+            SettingsError: the function fails, or sets something that a run cannot hold.
         """
         name = run.name
         tags = dict(run.tags)
@@ -66,7 +67,7 @@ class DescribeScript:
         except Exception as error:
             raise _script_error(self.root, error) from None
         changed_tags = _changed_keys(tags, run.tags)
-        problem = _problem(run, changed_tags)
+        problem = _invalid_change(run, changed_tags)
         if problem:
             raise SettingsError(f"{SCRIPT}: {FUNCTION}: {problem}")
         run.description = Description(
@@ -78,18 +79,18 @@ class DescribeScript:
 
 
 def find_script(root: Path) -> DescribeScript | None:
-    """Return the script of a project; None if it has none, or if its `describe` does nothing.
+    """Return the script of a project; None if the project has none, or if its `describe` does nothing.
 
-    Only text is read here, so that a mirror with nothing to do need not import what the script imports. A
-    file of that name that does not import `locatable` is another tool's, and is left alone.
+    The script is parsed and not imported, so that a mirror with nothing to do does not wait for the script's
+    imports. A file of this name that does not import `locatable` belongs to another tool and is ignored.
 
     Raises:
-        SettingsError: it is not Python, or has no function `describe`.
+        SettingsError: the script is not Python, or has no function `describe`.
     """
     file = root / SCRIPT
     if not file.is_file():
         return None
-    # As another system checks it out, it is the same script.
+    # The digest must not depend on the line ends of a checkout.
     content = file.read_bytes().replace(b"\r\n", b"\n")
     if b"locatable" not in content:
         return None
@@ -118,7 +119,7 @@ def _imports_locatable(statement: ast.stmt) -> bool:
 
 
 def _definition(module: ast.Module) -> ast.stmt | None:
-    """Return the last statement that gives a module its `describe`: a function of its own, or an import."""
+    """Return the last statement of a module that defines or imports `describe`."""
     definition = None
     for statement in module.body:
         if isinstance(statement, ast.FunctionDef):
@@ -133,19 +134,19 @@ def _definition(module: ast.Module) -> ast.stmt | None:
 
 
 def _does_nothing(statement: ast.stmt) -> bool:
-    """Return whether a statement is `pass`, or a text such as a docstring."""
+    """Return whether a statement is `pass` or a constant, such as a docstring."""
     is_constant = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     return is_constant or isinstance(statement, ast.Pass)
 
 
 def _changed_keys(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[str, ...]:
-    """Return keys whose values are new, others or gone."""
+    """Return the keys that were added, changed or removed."""
     keys = dict.fromkeys([*before, *after])
     return tuple(key for key in keys if before.get(key) != after.get(key))
 
 
-def _problem(run: RunContent, changed_tags: tuple[str, ...]) -> str | None:
-    """Return what a script has set that a run cannot hold."""
+def _invalid_change(run: RunContent, changed_tags: tuple[str, ...]) -> str | None:
+    """Return an error message if a script has set something that a run cannot hold, otherwise None."""
     if not isinstance(run.name, str) or not 0 < len(run.name) <= LONGEST_NAME:
         return f"a run's name is a text of at most {LONGEST_NAME} characters, not {run.name!r:.60}"
     for key in changed_tags:
@@ -163,7 +164,7 @@ def _problem(run: RunContent, changed_tags: tuple[str, ...]) -> str | None:
 
 
 def _script_error(root: Path, error: BaseException) -> SettingsError:
-    """Return one line that names the place in the script where it failed."""
+    """Return an error of one line that names the line of the script at which it failed."""
     if isinstance(error, SettingsError):
         return error
     file = str(root / SCRIPT)

@@ -1,4 +1,4 @@
-"""Runs that MLflow has: which ones, by their tags, and what has to change in one. Knows no MLflow."""
+"""The runs that the store has, recognized by their tags, and how one is updated. Does not use MLflow."""
 
 import json
 import os
@@ -20,24 +20,26 @@ from .settings import TrackingSettings
 if TYPE_CHECKING:
     from mlflow.entities import RunData
 
-# How the key of a study's run begins, and that of what runs and has no commit yet.
+# The prefixes of the keys of studies, and of experiments that run now and have no commit yet.
 STUDY = "study "
 RUNNING = "running "
-# MLflow's status of a run that has ended.
+# MLflow's status of a run that ended well.
 FINISHED = "FINISHED"
-# Tags that say which experiment a run shows.
+# The tags that identify the experiment that a run shows.
 EXPERIMENT_TAGS = ("dvc.exp", "dvc.baseline", "dvc.study")
-# Tags whose presence says that there is something to do; so they go last, and `mirror.describe` last of all.
+# The tags that an update deletes only after everything else was written, in this order. While the later ones
+# exist, the next mirror writes the run again, so that an update that was killed is repeated.
 REMINDERS = (
     *(tag.UNREAD, tag.KEPT, tag.MISSING, tag.DESCRIBED, tag.DESCRIPTION),
     *(tag.PROVISIONAL, tag.RUNNING),
 )
-# The tags that a KnownRun is made of.
+# The tags that a KnownRun is built from.
 TAGS = (
     *(tag.STATE, tag.MISSING, tag.MODELS, tag.DESCRIPTION, tag.OWN_NAME, tag.PARENT, "mlflow.runName"),
     *("dvc.rev", "dvc.study", "dvc.exp", tag.RUNNING),
 )
-# They are read from tables as MLflow makes them; where these have other columns, MLflow is asked.
+# Reads the tags from MLflow's own tables. If a version of MLflow has different columns, the query fails, and
+# MLflow is asked instead.
 QUERY = """
 SELECT runs.run_uuid, runs.status, tags.key, tags.value
 FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid
@@ -50,30 +52,30 @@ ORDER BY runs.run_uuid
 
 
 class RunDeletedError(Exception):
-    """Another mirror wrote this run too, and its run stays."""
+    """The run was deleted meanwhile: another mirror wrote the same run, and that one is kept."""
 
 
 class RefusedError(Exception):
-    """MLflow does not take the content of a run."""
+    """MLflow does not accept the content of a run."""
 
 
 @dataclass(frozen=True)
 class KnownRun:
-    """A run that the store has.
+    """A run that exists in the store.
 
     Attributes:
-        run_id: MLflow's.
-        key: the revision that it shows, `study NAME`, or `running …` of what runs and has no commit yet.
-        name: as MLflow has it.
-        parent: id of the run that it is nested below.
-        complete: whether everything that it should hold was written.
-        experiment: name of the experiment that it was written for.
-        missing: which files the machine did not have; empty when it had all.
-        has_models: whether model files are among its artifacts.
-        description: digest of the project's script that described it; empty when none did.
-        own_name: the name which that script gave it, None if it gave none.
-        provisional: what it shows while there is no commit; empty when there is one.
-        is_running: whether it is shown as running, and has no commit.
+        run_id: MLflow's id of the run.
+        key: the revision that the run shows, `study NAME`, or `running …` for a provisional run.
+        name: the name of the run in MLflow.
+        parent: the id of the parent run.
+        complete: true if the run was written completely.
+        experiment: the name that the experiment had when the run was written.
+        missing: the tag that lists the files that the run lacks; empty if it lacks none.
+        has_models: true if the run was written with model files among its artifacts.
+        description: the digest of the project's script that described the run; empty if none did.
+        own_name: the name that this script gave to the run; None if it gave none.
+        provisional: the tag of a provisional run; empty if the run shows a commit.
+        is_running: true if the run is provisional and MLflow shows it as running.
     """
 
     run_id: str
@@ -94,7 +96,7 @@ KnownRuns = dict[str, list[KnownRun]]
 
 
 def is_complete(tags: Mapping[str, str], status: str) -> bool:
-    """Return whether a mirror has written all of a run; `status` is what MLflow calls its status."""
+    """Return whether a run was written completely, by its tags and its status in MLflow."""
     if tag.RUNNING in tags:
         return False
     if tags.get(tag.STATE) == tag.WHEN_FINISHED:
@@ -103,14 +105,18 @@ def is_complete(tags: Mapping[str, str], status: str) -> bool:
 
 
 def provisional_key(text: str) -> str:
-    """Return the key of what runs, by the tag of its run: the checkout, and what runs there."""
+    """Return the key of a provisional run: the first two words of its tag, the checkout and the id."""
     return RUNNING + " ".join(text.split(" ")[:2])
 
 
 def runs_by_key(runs: Iterable[tuple[str, str, Mapping[str, str]]]) -> KnownRuns:
-    """Return the mirrored ones of some runs, each given as its id, status and tags.
+    """Return the mirrored runs by key; runs that no mirror wrote are left out.
 
-    Of each key the lowest id comes first: that one stays, whoever made others.
+    The runs of one key are sorted by id. The first one is kept, and the others are duplicates, so that all
+    machines agree on which run to keep.
+
+    Args:
+        runs: the id, the status and the tags of each run.
     """
     found: KnownRuns = {}
     for run_id, status, tags in sorted(runs, key=itemgetter(0)):
@@ -137,9 +143,12 @@ def runs_by_key(runs: Iterable[tuple[str, str, Mapping[str, str]]]) -> KnownRuns
 
 
 def runs_in_file(settings: TrackingSettings) -> KnownRuns | None:
-    """Return the mirrored runs by key, straight from MLflow's SQLite file; None if only MLflow can tell.
+    """Return the mirrored runs by key, read directly from MLflow's SQLite file.
 
-    MLflow reads each run whole, which takes ten times as long, and needs two seconds to be imported.
+    MLflow would read all of each run, which takes ten times as long, and its import takes two seconds.
+
+    Returns:
+        None if the store is not such a file, or if MLflow has to be asked for another reason.
     """
     file = sqlite_file(settings.uri)
     if file is None or not file.is_file():
@@ -148,25 +157,25 @@ def runs_in_file(settings: TrackingSettings) -> KnownRuns | None:
         return None  # each workspace may have an experiment of that name
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            asked = (json.dumps(TAGS), settings.experiment, settings.experiment_id)
-            rows = database.execute(QUERY, asked).fetchall()
+            parameters = (json.dumps(TAGS), settings.experiment, settings.experiment_id)
+            rows = database.execute(QUERY, parameters).fetchall()
     except sqlite3.Error:
         return None
-    # A row for each tag of a run.
-    tags: dict[tuple[str, str], dict[str, str]] = {}
+    # There is one row for each tag of each run.
+    tags_by_run: dict[tuple[str, str], dict[str, str]] = {}
     for run_id, status, key, value in rows:
-        tags.setdefault((run_id, status), {})[key] = value
-    return runs_by_key((*run, of_run) for run, of_run in tags.items())
+        tags_by_run.setdefault((run_id, status), {})[key] = value
+    return runs_by_key((*run, tags) for run, tags in tags_by_run.items())
 
 
 @dataclass(frozen=True)
 class RunUpdate:
-    """What has to be done to the tags of a run; an update that is killed can be done again.
+    """The changes to the tags of an existing run, in an order that lets a killed update be repeated.
 
     Attributes:
-        first_deleted: before anything is written.
-        tags: to be set with all else that is written.
-        last_deleted: when everything is written.
+        first_deleted: the keys of tags to delete before anything is written.
+        tags: the tags to set together with the values.
+        last_deleted: the keys of tags to delete after everything was written.
     """
 
     first_deleted: tuple[str, ...]
@@ -175,50 +184,51 @@ class RunUpdate:
 
 
 def plan_update(stored: "RunData", fitted: FittedContent) -> RunUpdate:
-    """Return how the tags of a run become those of its content; what was changed in MLflow by hand stays."""
-    changing = {*EXPERIMENT_TAGS, tag.OWN_NAME}
+    """Plan how the tags of a run become those of its content.
+
+    Only tags that can change after a run was written are touched, so that changes made by hand in MLflow
+    stay.
+    """
+    changeable = {*EXPERIMENT_TAGS, tag.OWN_NAME}
     for description in (Description.from_tags(stored.tags), fitted.description):
         if description:
-            changing.update(description.tags)
+            changeable.update(description.tags)
     for key in (*stored.tags, *fitted.tags):
         if key.startswith(tag.BEST):
-            changing.add(key)
-    written = {*changing, *REMINDERS, tag.MODELS}
+            changeable.add(key)
+    written = {*changeable, *REMINDERS, tag.MODELS}
     tags = {key: value for key, value in fitted.tags.items() if key in written}
-    if tag.RUNNING in stored.tags:  # it says nothing of a commit yet
+    if tag.RUNNING in stored.tags:  # a provisional run has none of the tags of a commit yet
         tags = {**fitted.tags, tag.STATE: tag.WHEN_FINISHED}
     stale = [key for key in stored.tags if key not in tags]
     return RunUpdate(
-        first_deleted=tuple(key for key in stale if key in changing),
+        first_deleted=tuple(key for key in stale if key in changeable),
         tags=tags,
         last_deleted=tuple(key for key in REMINDERS if key in stale),
     )
 
 
 def find_obstacle(stored: "RunData", fitted: FittedContent) -> str | None:
-    """Find something of a run that is otherwise in its content, and that MLflow cannot change.
+    """Find a difference between a run and its content that MLflow cannot resolve.
 
-    Params and metrics keep their values, and nothing but a tag can be taken away.
+    MLflow cannot change the value of a param or a metric, and can delete nothing but tags.
 
     Returns:
-        Its key or path; None if there is nothing of that kind.
+        The key of a param or a metric, or the path of an artifact; None if the run can be updated.
     """
+    # A value that is absent here may have come from a file that another machine has and this one lacks.
+    may_be_elsewhere = bool(fitted.content.missing)
+    for key, text in stored.params.items():
+        wanted = fitted.params.get(key, text if may_be_elsewhere else None)
+        if wanted != text:
+            return key
     points: dict[str, list[float]] = {}
     for point in fitted.points:
         points.setdefault(point.key, []).append(point.value)
-    # What this machine has no file for may have come from another one.
-    may_be_elsewhere = bool(fitted.content.missing)
-    for key, text in stored.params.items():
-        if fitted.params.get(key) != text and not (may_be_elsewhere and key not in fitted.params):
-            return key
     for key, value in stored.metrics.items():
-        values = points.get(key, [])
-        if may_be_elsewhere and not values:
+        if key not in points and may_be_elsewhere:
             continue
-        # Of a series MLflow tells the last value only, which the same steps lead to; and what runs may have
-        # written another value before.
-        is_series = len(values) > 1 or bool(values and tag.RUNNING in stored.tags)
-        if not is_series and not (values and same_value(limited(values[0]), limited(value))):
+        if not _can_become(value, points.get(key, []), is_provisional=tag.RUNNING in stored.tags):
             return key
     before = Description.from_tags(stored.tags)
     if before is None:
@@ -229,7 +239,19 @@ def find_obstacle(stored: "RunData", fitted: FittedContent) -> str | None:
     return None
 
 
+def _can_become(stored: float, values: list[float], is_provisional: bool) -> bool:
+    """Return whether a metric that MLflow has shows these values once their points are logged.
+
+    MLflow gives only the last value of a series, which the same steps lead to. A metric of a provisional
+    run may be a series of all values that were written while it ran.
+    """
+    if not values:
+        return False
+    is_series = len(values) > 1 or is_provisional
+    return is_series or same_value(limited(values[0]), limited(stored))
+
+
 def limited(value: float) -> float:
-    """Return a metric's value as MLflow gives it back: its databases have no infinities."""
+    """Return a metric's value as MLflow's databases store it: infinities become the largest number."""
     limit = sys.float_info.max
     return min(max(value, -limit), limit)

@@ -1,6 +1,7 @@
-"""What MLflow and other trackers can hold, and how all else is kept beside it. Knows none of them.
+"""Fits the content of a run to the limits of MLflow or another tracker. Does not use any of them.
 
-A name that a store refuses becomes one that it takes: readable, and never the same for two of them.
+A name that a store refuses is replaced by a readable one that it accepts, and no two names become the same.
+Everything that had to be changed is kept, as it is in Git, in an artifact of the run.
 """
 
 import json
@@ -16,54 +17,55 @@ from ..results.values import number
 from . import content as tag
 from .content import Content, Dataset, Description, Model, storable, tag_text
 
-# Characters that MLflow takes.
+# The most characters that MLflow accepts.
 LONGEST_PARAM = 6000
 LONGEST_TAG = 8000
 LONGEST_DATASET_DIGEST = 36
 
 KEPT_FILE = "mirror/kept.json"
-# The name of a model in dvc.yaml, where MLflow has another one.
+# The tag for a model's name in dvc.yaml, if MLflow does not accept this name.
 NAME_TAG = "dvc.name"
-# Digits of a name's hash, which tells it from others that would become the same.
+# Digits of the hash that keeps two names distinct if they would become the same.
 DIGITS = 8
-# A dot between names; one before a digit belongs to a number.
+# A dot between names. A dot before a digit belongs to a number.
 SEPARATOR = re.compile(r"\.(?=\D)")
 
 
 def slashed(dotted: str) -> str:
-    """Return a metric's name with slashes, by which MLflow groups, where DVC has dots."""
+    """Replace the dots of a metric's name in DVC by slashes, because MLflow groups metrics by slashes."""
     return SEPARATOR.sub("/", dotted)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Which names a store takes.
+    """The rule by which a store accepts names of one kind.
 
     Attributes:
-        takes: whether it takes a name, of whatever length.
-        longest: how long a name it takes.
-        size: how long a name is; in characters by default.
-        replace: what stands for a character that it does not take; `_` by default.
+        is_valid: returns whether the store accepts a name, without regard to its length.
+        longest: the largest size of a name.
+        size: returns the size of a name; by default, the number of characters.
+        replace: returns the replacement for a character that the store refuses; by default, `_`.
     """
 
-    takes: Callable[[str], bool]
+    is_valid: Callable[[str], bool]
     longest: int
     size: Callable[[str], int] = len
     replace: Callable[[str], str] = field(default=lambda _: "_")
 
     def allows(self, name: str) -> bool:
-        """Return whether a name can stay as it is."""
-        return self.size(name) <= self.longest and self._holds(name)
+        """Return whether the store accepts a name as it is."""
+        return self.size(name) <= self.longest and self._is_storable(name)
 
     def rename(self, name: str, taken: Iterable[str]) -> str:
-        """Return a name that can stay, and is none of those that are taken."""
-        # What the store takes between two letters, it takes within a name.
+        """Return a similar name that the store accepts and that is not taken."""
+        # The rule is for whole names, so each character is tried between two letters.
         characters = []
-        for each in name:
-            characters.append(each if self._holds(f"a{each}a") else self.replace(each))
+        for character in name:
+            is_accepted = self._is_storable(f"a{character}a")
+            characters.append(character if is_accepted else self.replace(character))
         readable = "".join(characters)
-        if not self.takes(readable):
-            # A name that would be a path to somewhere else.
+        if not self.is_valid(readable):
+            # Each character is accepted, but the name is empty or a path that leads out of its folder.
             readable = re.sub(r"[/.]", "_", readable) or "_"
         if self.allows(readable) and readable not in taken:
             return readable
@@ -72,13 +74,13 @@ class Rule:
             readable = readable[:-1]
         return f"{readable} {digest}"
 
-    def _holds(self, text: str) -> bool:
-        return storable(text) == text and self.takes(text)
+    def _is_storable(self, text: str) -> bool:
+        return storable(text) == text and self.is_valid(text)
 
 
 @dataclass(frozen=True)
 class NameRules:
-    """The rules of a store, by what is named."""
+    """The rules of a store, one for each kind of name."""
 
     param: Rule
     metric: Rule
@@ -89,7 +91,7 @@ class NameRules:
 
 
 def fit_names(rule: Rule, names: Iterable[str]) -> dict[str, str]:
-    """Return what each of the names of one kind in one run becomes, whatever their order."""
+    """Return the accepted name for each name of one kind in a run, whatever the order of the names."""
     all_names = set(names)
     fitted = {name: name for name in all_names if rule.allows(name)}
     taken = set(fitted)
@@ -101,7 +103,7 @@ def fit_names(rule: Rule, names: Iterable[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class MetricPoint:
-    """A value as MLflow takes it; `time` in milliseconds since 1970."""
+    """A value of a metric as MLflow logs it; `time` is in milliseconds since 1970."""
 
     key: str
     value: float
@@ -111,18 +113,18 @@ class MetricPoint:
 
 @dataclass
 class FittedContent:
-    """A content as MLflow can hold it.
+    """The content of a run as MLflow can hold it.
 
     Attributes:
-        content: as it is in Git.
-        tags: text by key, with those that tell what the mirror did and could not do.
-        description: what the project's own script made of it, with the keys of these tags.
-        params: text by key.
+        content: the content as it is in Git.
+        tags: texts by key, including the mirror's tags about what it could and could not write.
+        description: the changes that the project's own script made, with the accepted keys of tags.
+        params: texts by key.
         points: every value of every metric and series.
         datasets: the source data.
-        models: the models; one with another name has its own in a tag.
-        artifacts: content by path; what had to be changed is in `mirror/kept.json`, as Git has it.
-        kept: what had to be changed, by its kind and its name in Git.
+        models: the models. A model whose name had to be changed has the original name in a tag.
+        artifacts: contents by path, including `mirror/kept.json` if anything had to be changed.
+        kept: the original of everything that had to be changed, by its kind and its name in Git.
     """
 
     content: Content
@@ -136,12 +138,12 @@ class FittedContent:
     kept: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def keep(self, kind: str, name: str, value: Any) -> None:
-        """Keep something as it is in Git."""
+        """Keep the original of something that had to be changed."""
         self.kept.setdefault(kind, {})[name] = value
 
 
 def fit(content: Content, rules: NameRules) -> FittedContent:
-    """Return a content as a store with these rules can hold it."""
+    """Return the content as a store with these rules can hold it."""
     fitted = FittedContent(content)
     _fit_tags(fitted, rules.tag)
     _fit_params(fitted, rules.param)
@@ -149,16 +151,17 @@ def fit(content: Content, rules: NameRules) -> FittedContent:
     _fit_datasets(fitted, rules.dataset)
     _fit_models(fitted, rules.model)
     _fit_artifacts(fitted, rules.artifact)
-    count = sum(map(len, fitted.kept.values()))
-    if count:
-        fitted.tags[tag.KEPT] = f"{count} as they are in Git: see {KEPT_FILE}"
+    number_of_kept = sum(map(len, fitted.kept.values()))
+    if number_of_kept:
+        fitted.tags[tag.KEPT] = f"{number_of_kept} as they are in Git: see {KEPT_FILE}"
         text = json_text(fitted.kept, indent=1, ensure_ascii=False)
-        # As JSON writes bytes of a name that are not UTF-8.
+        # Bytes of a name that are not UTF-8 become the same escape sequences that JSON uses.
         fitted.artifacts[KEPT_FILE] = text.encode(errors="backslashreplace")
     return fitted
 
 
 def _fit_tags(fitted: FittedContent, rule: Rule) -> None:
+    """Add the tags: those of the content, and those in which the mirror says what it could not write."""
     content = fitted.content
     keys = fit_names(rule, content.tags)
     for name, value in content.tags.items():
@@ -180,12 +183,13 @@ def _fit_tags(fitted: FittedContent, rule: Rule) -> None:
 
 
 def _fit_params(fitted: FittedContent, rule: Rule) -> None:
+    """Add the params as texts: a value that is not a text becomes JSON, and a long text is cut."""
     params = fitted.content.params
     keys = fit_names(rule, params)
     for name, value in params.items():
         text = storable(value if isinstance(value, str) else json.dumps(value, default=str))
-        is_whole = len(text) <= LONGEST_PARAM and storable(str(value)) == str(value)
-        if keys[name] != name or not is_whole:
+        is_unchanged = len(text) <= LONGEST_PARAM and storable(str(value)) == str(value)
+        if keys[name] != name or not is_unchanged:
             fitted.keep("params", name, value)
         fitted.params[keys[name]] = _cut(text, LONGEST_PARAM)
 
@@ -195,10 +199,12 @@ def _cut(text: str, longest: int) -> str:
 
 
 def _fit_metrics(fitted: FittedContent, rule: Rule) -> None:
+    """Add the points of metrics and series."""
     content = fitted.content
     metrics = content.metrics
     keys = fit_names(rule, [*metrics, *content.series])
     for name, value in metrics.items():
+        # The names `x.y` and `x/y` would be the same if both had slashes, so their values are kept together.
         if slashed(name) != name and slashed(name) in metrics:
             fitted.keep("metrics of one name", slashed(name), [metrics[slashed(name)], value])
         _fit_point(fitted, keys, name, value, content.start, 0)
@@ -210,6 +216,7 @@ def _fit_metrics(fitted: FittedContent, rule: Rule) -> None:
 def _fit_point(
     fitted: FittedContent, keys: dict[str, str], name: str, value: Any, time: int, step: int
 ) -> None:
+    """Add a point as a floating-point number; a value that is not a number is kept and not added."""
     key = keys[name]
     real = number(value)
     is_rounded = isinstance(value, int) and real != value
@@ -220,6 +227,7 @@ def _fit_point(
 
 
 def _fit_datasets(fitted: FittedContent, rule: Rule) -> None:
+    """Add the source data; a long digest is replaced by a digest of itself."""
     datasets = fitted.content.datasets
     names = fit_names(rule, [dataset.name for dataset in datasets])
     for dataset in datasets:
@@ -232,6 +240,7 @@ def _fit_datasets(fitted: FittedContent, rule: Rule) -> None:
 
 
 def _fit_models(fitted: FittedContent, rule: Rule) -> None:
+    """Add the models; if the name of a model changes, a tag has its name in dvc.yaml."""
     models = fitted.content.models
     names = fit_names(rule, [model.name for model in models])
     for model in models:
@@ -244,23 +253,22 @@ def _fit_models(fitted: FittedContent, rule: Rule) -> None:
 
 
 def _fit_artifacts(fitted: FittedContent, rule: Rule) -> None:
+    """Add the artifacts. The names in one folder are fitted together, so that no two become the same."""
     files = {path: file for path, file in fitted.content.artifacts.items() if file is not None}
-    # No two files or folders in a folder get the same name.
-    inside: dict[str, set[str]] = {}
+    names_by_folder: dict[str, set[str]] = {}
     for path in files:
-        for folder, name in _steps(path):
-            inside.setdefault(folder, set()).add(name)
-    fitting = {folder: fit_names(rule, names) for folder, names in inside.items()}
+        for folder, name in _path_parts(path):
+            names_by_folder.setdefault(folder, set()).add(name)
+    fitted_names = {folder: fit_names(rule, names) for folder, names in names_by_folder.items()}
     for path, file in files.items():
-        names = [fitting[folder][name] for folder, name in _steps(path)]
-        place = "/".join(names)
-        if place != path:
-            fitted.keep("artifacts", path, place)
-        fitted.artifacts[place] = file
+        fitted_path = "/".join(fitted_names[folder][name] for folder, name in _path_parts(path))
+        if fitted_path != path:
+            fitted.keep("artifacts", path, fitted_path)
+        fitted.artifacts[fitted_path] = file
 
 
-def _steps(path: str) -> Iterator[tuple[str, str]]:
-    """Yield each folder of a path and the file, by the folder that it is in and its name."""
+def _path_parts(path: str) -> Iterator[tuple[str, str]]:
+    """Yield each part of a path as two texts: the folder that contains it, and its name."""
     folder = ""
     for name in path.split("/"):
         yield folder, name

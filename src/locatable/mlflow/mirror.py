@@ -1,4 +1,4 @@
-"""Brings the runs of an MLflow experiment up to date with Git: has it planned, and applies the plan."""
+"""Brings the runs of an MLflow experiment up to date with Git: makes a plan and applies it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,7 +26,7 @@ from .plan import (
     wanted_runs,
 )
 from .revision import revision_content, study_content
-from .running import ENDED, RunningRuns, settle
+from .running import ENDED, RunningRuns, resolve_provisional_runs
 from .settings import TrackingSettings
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MirrorOptions:
-    """What a mirror was asked for.
+    """The options of a mirror.
 
     Attributes:
-        prune: delete the runs of what is gone from Git.
+        prune: delete the runs of revisions and studies that are gone from Git.
         all_commits: mirror every commit of every branch and tag that has results, not only baselines.
         copy_models: add model files to the artifacts.
     """
@@ -50,17 +50,17 @@ class MirrorOptions:
 
 @dataclass
 class MirrorResult:
-    """What a mirror did.
+    """What a mirror did, as numbers of runs.
 
     Attributes:
-        new: how many runs were created or finished.
-        present: how many were there already.
-        renamed: how many have another name now.
-        described: how many were described again.
-        extended: how many got files that were missing.
-        missing: how many lack files that this machine does not have.
-        pruned: how many were deleted, because what they show is gone; None if that was not asked for.
-        failures: names of runs by the reason why they could not be written.
+        new: runs that were created or completed.
+        present: runs that existed already.
+        renamed: runs that were renamed.
+        described: runs that were described again.
+        extended: runs that got files that were missing before.
+        missing: runs that lack files because this machine does not have them.
+        pruned: runs that were deleted because their revision or study is gone; None without `prune`.
+        failures: the names of the runs that could not be written, by the reason.
     """
 
     new: int = 0
@@ -73,7 +73,7 @@ class MirrorResult:
     failures: dict[str, list[str]] = field(default_factory=dict)
 
     def count(self, action: Action, lacks_files: bool) -> None:
-        """Note that a run was written."""
+        """Count a run that was written."""
         if action in NEW:
             self.new += 1
         elif action is Action.DESCRIBE:
@@ -84,12 +84,12 @@ class MirrorResult:
             self.missing += 1
 
     def fail(self, name: str, reason: str) -> None:
-        """Note that a run could not be written."""
+        """Record that a run could not be written."""
         self.failures.setdefault(reason, []).append(name)
 
     @property
     def failure_lines(self) -> list[str]:
-        """A line for each reason, with the run that it was first met with."""
+        """One line for each reason, with the first run that failed for it and the number of others."""
         lines = []
         for reason, names in self.failures.items():
             others = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -98,7 +98,7 @@ class MirrorResult:
 
     @property
     def summary(self) -> str:
-        """One line for the user."""
+        """The result in one line for the user."""
         failed = sum(map(len, self.failures.values()))
         parts = [f"mirrored {self.new} new", f"{self.present} already there", f"{failed} failed"]
         if self.renamed:
@@ -117,16 +117,17 @@ class MirrorResult:
 def mirror(reader: Reader, settings: TrackingSettings, options: MirrorOptions) -> MirrorResult:
     """Bring an MLflow experiment up to date with Git.
 
-    A run's identity is its commit: what is there already is left alone, and what a killed mirror began is
-    finished. A provisional run whose result is committed now becomes that commit's.
+    A run is identified by its commit. Complete runs are left alone, and a run that a killed mirror began is
+    completed. A provisional run whose result has been committed becomes the run of that commit.
 
     Raises:
-        StoreError: the store failed; what is written stays, and the next call goes on from there.
+        StoreError: the store failed. What was written stays, and the next call continues from there.
         SettingsError: the project's scripts/mirror.py is wrong.
     """
     running = RunningExperiments(reader.root)
-    # Before it is known what is committed: DVC commits a result first, and then says that it has finished.
-    states = {one.id: one.state for one in running.find()}
+    # Read the states before the commits: DVC commits a result before it reports that the experiment finished,
+    # so the commit of everything that is finished here is among the wanted runs.
+    states = {experiment.id: experiment.state for experiment in running.find()}
     wanted = wanted_runs(reader, options.all_commits)
     script = find_script(reader.root)
     digest = script.digest if script else ""
@@ -134,18 +135,18 @@ def mirror(reader: Reader, settings: TrackingSettings, options: MirrorOptions) -
     def plan(known: KnownRuns) -> MirrorPlan:
         unwanted = [key for key in known if key not in wanted]
         gone = gone_revisions(reader, unwanted) if options.prune else None
-        settled = settle(known, wanted, reader, running, states, options.prune)
+        resolved = resolve_provisional_runs(known, wanted, reader, running, states, options.prune)
         copy_models = options.copy_models
-        planned = plan_mirror(wanted, settled.known, copy_models=copy_models, description=digest, gone=gone)
-        duplicates = [*planned.duplicates, *settled.deleted]
-        return replace(planned, duplicates=duplicates, endings=settled.endings)
+        planned = plan_mirror(wanted, resolved.known, copy_models=copy_models, description=digest, gone=gone)
+        duplicates = [*planned.duplicates, *resolved.deleted]
+        return replace(planned, duplicates=duplicates, endings=resolved.endings)
 
     with _store_errors(settings.uri):
         known = runs_in_file(settings)
         _leave_out_commits_without_results(reader, wanted, known or {})
         if known and plan(known).is_empty:
             return MirrorResult(present=len(wanted), pruned=0 if options.prune else None)
-        # Imported here: MLflow takes two seconds, which the above does without.
+        # Imported here because importing MLflow takes two seconds, and the code above does not need it.
         from .store import RunWriter, connect
 
         writer = RunWriter(*connect(settings))
@@ -158,15 +159,15 @@ def mirror(reader: Reader, settings: TrackingSettings, options: MirrorOptions) -
         if planned.runs:
             applier.write_runs(planned.runs, known)
             planned = plan(runs_in_file(settings) or writer.list_runs())
-        applier.tidy(planned)
+        applier.apply_rest(planned)
         return applier.result
 
 
 def show_running(runs: RunningRuns) -> None:
-    """Show what runs, as far as it is written.
+    """Log what running experiments have written so far.
 
     Raises:
-        StoreError: the store failed; the next call goes on from there.
+        StoreError: the store failed; the next call continues from there.
     """
     with _store_errors(runs.settings.uri):
         runs.show()
@@ -175,7 +176,11 @@ def show_running(runs: RunningRuns) -> None:
 def _leave_out_commits_without_results(
     reader: Reader, wanted: dict[str, WantedRun], known: KnownRuns
 ) -> None:
-    """Take out the first commits that have no run and need none; later ones when their turn comes."""
+    """Remove unknown commits without results from the wanted runs, up to the first one that needs a run.
+
+    This shows whether there is anything to do. Reading all other commits now would be a waste: the loop that
+    writes the runs reads them anyway, and skips those without results.
+    """
     unknown = [key for key, run in wanted.items() if key not in known and not run.is_study]
     for snapshot in reader.snapshots(unknown):
         if needs_run(wanted[snapshot.rev], snapshot):
@@ -185,13 +190,13 @@ def _leave_out_commits_without_results(
 
 @contextmanager
 def _store_errors(uri: str) -> Iterator[None]:
-    """Turn errors of MLflow, and of what it stores to, into one line."""
+    """Turn errors of MLflow, and of the database or files it writes to, into an error of one line."""
     try:
         yield
     except LocatableError:
         raise
     except Exception as error:
-        # Known only where something failed: both take long to import.
+        # Imported here because both take long to import, and are needed only after a failure.
         from .store import reason  # isort: skip
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
@@ -199,14 +204,14 @@ def _store_errors(uri: str) -> Iterator[None]:
         if not isinstance(error, MlflowException | SQLAlchemyError | OSError | ImportError):
             raise
         raise StoreError(
-            f"{redact_urls(uri)}: {reason(error)}", hint="nothing is lost, the next call goes on from here"
+            f"{redact_urls(uri)}: {reason(error)}", hint="nothing is lost, the next call continues from here"
         ) from None
 
 
 class Applier:
-    """Applies plans to one MLflow experiment; `result` says what was done.
+    """Applies plans to one MLflow experiment, and counts in `result` what was done.
 
-    `describe` changes what runs show as the project's own script does; None where it has none.
+    `describe` is the function of the project's own script that changes a run; None if there is no script.
     """
 
     def __init__(
@@ -224,13 +229,15 @@ class Applier:
         self.result = MirrorResult()
 
     def write_runs(self, runs: Sequence[PlannedRun], known: KnownRuns) -> None:
-        """Write runs, parents before their children, each whole; `result.failures` has those that cannot be.
+        """Write each run completely, parents before their children.
+
+        A run that cannot be written is recorded in `result.failures`, and the others are written.
 
         Raises:
             MlflowException, sqlalchemy.exc.SQLAlchemyError or OSError: the store failed.
         """
         ids = {key: found[0].run_id for key, found in known.items()}
-        # Each is read when its turn comes.
+        # An iterator: each snapshot is read when its run is written.
         snapshots = self._reader.snapshots(run.wanted.key for run in runs if not run.wanted.is_study)
         for planned in progress_bar("wrote {n_fmt} of {total_fmt} runs", iterable=runs, unit="run"):
             wanted = planned.wanted
@@ -250,8 +257,8 @@ class Applier:
             else:
                 self.result.count(planned.action, bool(content.lacking))
 
-    def tidy(self, plan: MirrorPlan) -> None:
-        """Leave one run for each key, with its name and below its parent; delete what the plan prunes."""
+    def apply_rest(self, plan: MirrorPlan) -> None:
+        """Apply the rest of a plan: delete duplicates, end, rename, move and prune runs."""
         for run_id in plan.duplicates:
             self._writer.delete(run_id)
         for run_id, state in plan.endings.items():
@@ -268,7 +275,7 @@ class Applier:
             self.result.pruned = len(plan.pruned)
 
     def _write(self, planned: PlannedRun, content: Content, parent_id: str | None) -> str:
-        """Write a run, and return its id."""
+        """Create, finish or update a run, and return its id."""
         if not planned.known:
             return self._writer.create(content, parent_id)
         if planned.action is Action.FINISH:
@@ -280,18 +287,18 @@ class Applier:
         if snapshot is None:
             return study_content(planned.wanted, self._reader)
         known = planned.known
-        # Models that were copied once are not taken away again.
+        # Models that were copied once are copied again: the run is not to lose them.
         has_models = known is not None and known.has_models
         copy_models = self._options.copy_models or has_models
         content = revision_content(snapshot, planned.wanted, self._url, copy_models)
         if known and known.complete and has_models == copy_models:
-            content.find_elsewhere(known.missing)
+            content.update_lacking(known.missing)
         if self._describe:
             self._describe(content)
         return content
 
     def _has_nothing_new(self, planned: PlannedRun, content: Content) -> bool:
-        """Return whether a run that lacks files would lack the same ones again."""
+        """Return whether a run that lacks files would still lack the same files."""
         known = planned.known
         if known is None or known.has_models != content.has_models:
             return False

@@ -1,4 +1,4 @@
-"""What a mirror has to do: the runs that there should be by Git, against those that there are. No MLflow."""
+"""Plans a mirror: compares the runs that should exist with the runs of the store. Does not use MLflow."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,14 +15,14 @@ from .known import STUDY, KnownRun, KnownRuns
 
 @dataclass(frozen=True)
 class WantedRun:
-    """A run that should be there: of an experiment, of a study with its trials, or of a baseline commit.
+    """A run that should exist in MLflow, for an experiment, a study with its trials, or a baseline commit.
 
     Attributes:
-        key: the revision, or `study NAME`: the same in every clone.
-        name: what it is called in MLflow, where the project's own `describe` says nothing else.
-        parent: key of the run that it is nested below.
-        experiment: whose revision it is; None for baselines and studies.
-        trials: the experiments of a study; empty for all others.
+        key: the revision, or `study NAME`; equal in every clone.
+        name: the name of the run in MLflow, unless the project's own `describe` changes it.
+        parent: the key of the parent run.
+        experiment: the experiment that the run shows; None for a baseline or a study.
+        trials: the experiments of a study; empty for other runs.
     """
 
     key: str
@@ -33,12 +33,12 @@ class WantedRun:
 
     @property
     def is_study(self) -> bool:
-        """Whether it stands for a search and not for a revision."""
+        """True for the run of a study, False for the run of a revision."""
         return self.key.startswith(STUDY)
 
     @property
     def identity_tags(self) -> dict[str, str]:
-        """Tags that say which experiment it is; they change when one is renamed."""
+        """The tags that identify the experiment; they change when the experiment is renamed."""
         if not self.experiment:
             return {}
         tags = {"dvc.exp": self.experiment.name, "dvc.baseline": self.experiment.baseline}
@@ -51,10 +51,11 @@ WantedRuns = Mapping[str, WantedRun]
 
 
 def wanted_runs(reader: Reader, all_commits: bool = False) -> dict[str, WantedRun]:
-    """Return the runs that should be there by key: studies, baselines, experiments.
+    """Return the runs that should exist by key: studies, then commits, then experiments.
 
-    Parents come before their children. Experiments of other projects in the same Git repository are not
-    among them. Of commits there are baselines of experiments and HEAD, or all of every branch and tag.
+    Parents come before their children. Experiments of other projects in the same Git repository are left out.
+    The commits are HEAD and the baselines of experiments or, with `all_commits`, also all commits of every
+    branch and tag.
     """
     listed = reader.experiments()
     foreign = reader.foreign_projects(listed)
@@ -65,68 +66,70 @@ def wanted_runs(reader: Reader, all_commits: bool = False) -> dict[str, WantedRu
         commits.append(experiment.baseline)
         if experiment.study:
             trials.setdefault(experiment.study, []).append(experiment)
-    head = reader.objects.read([_commit("HEAD")])[0]
+    head = reader.objects.read([_commit_spec("HEAD")])[0]
     if head:
         commits.append(head[0])
     if all_commits:
-        places = [*BRANCHES, "HEAD"] if head else BRANCHES
-        commits += git(reader.root, "rev-list", *places).split()
+        starts = [*BRANCHES, "HEAD"] if head else BRANCHES
+        commits += git(reader.root, "rev-list", *starts).split()
     wanted: dict[str, WantedRun] = {}
-    for study, of_study in trials.items():
-        wanted[STUDY + study] = WantedRun(STUDY + study, study, trials=tuple(of_study))
-    for rev in _present(reader, dict.fromkeys(commits)):
+    for study, study_trials in trials.items():
+        wanted[STUDY + study] = WantedRun(STUDY + study, study, trials=tuple(study_trials))
+    for rev in _commits_here(reader, dict.fromkeys(commits)):
         wanted[rev] = WantedRun(rev, f"baseline {rev[:7]}")
     for experiment in experiments:
         parent = STUDY + experiment.study if experiment.study else experiment.baseline
-        # An experiment that became the baseline of others keeps its place before them.
+        # If the experiment is also a baseline, this replaces its run but keeps its place before its children.
         wanted[experiment.rev] = WantedRun(experiment.rev, experiment.name, parent, experiment)
     return wanted
 
 
 def needs_run(run: WantedRun, snapshot: Snapshot) -> bool:
-    """Return whether a run that is not there yet has anything to show: an experiment, or results."""
+    """Return whether a run has anything to show: an experiment has, and a commit if it records results."""
     try:
         return run.experiment is not None or bool(snapshot.records)
     except UnreadableError:
-        return True  # as far as one can tell; writing its run will say what is wrong
+        return True  # so that an attempt to write the run reports the error
 
 
 def gone_revisions(reader: Reader, keys: Iterable[str]) -> frozenset[str]:
-    """Return those of these keys whose commit is here and in no branch or tag any more.
+    """Return the keys that are commits of this clone, but no longer part of any branch or tag.
 
-    A commit that this clone has never had says nothing: its experiment may live elsewhere. Nor does any in a
-    shallow clone: what came before the commits that it begins with is of a branch all the same.
+    A commit that this clone does not have is not gone: its experiment may exist in another clone. In a
+        shallow
+    clone no commit is gone: older commits of a branch are not reachable there.
     """
     keys = list(keys)
     if not keys or is_shallow(reader.root):
         return frozenset()
     reachable = git(reader.root, "rev-list", *BRANCHES).split()
-    return frozenset(_present(reader, keys)) - frozenset(reachable)
+    return frozenset(_commits_here(reader, keys)) - frozenset(reachable)
 
 
-def _present(reader: Reader, keys: Iterable[str]) -> list[str]:
-    """Return those of these keys that are commits of this clone."""
+def _commits_here(reader: Reader, keys: Iterable[str]) -> list[str]:
+    """Return the keys that are commits of this clone."""
     keys = list(keys)
-    present = []
-    for key, answer in zip(keys, reader.objects.read(map(_commit, keys)), strict=True):
-        if answer:
-            present.append(key)
-    return present
+    found = []
+    for key, commit in zip(keys, reader.objects.read(map(_commit_spec, keys)), strict=True):
+        if commit:
+            found.append(key)
+    return found
 
 
-def _commit(rev: str) -> str:
+def _commit_spec(rev: str) -> str:
+    """Return a name by which Git finds the commit, also if `rev` is the name of an annotated tag."""
     return rev + "^{commit}"
 
 
 class Action(Enum):
-    """Why a run is written, in the order in which runs are."""
+    """The reason to write a run. Runs are written in the order of these members."""
 
-    GROW = "a study that has more trials now"
-    CREATE = "there is none yet"
-    # Another mirror may be at work on it: all others come first.
-    FINISH = "another mirror began it, and may have got anywhere"
-    EXTEND = "files may be here now that were missing"
-    DESCRIBE = "it was described by another version of the project's script"
+    GROW = "the study has new trials"
+    CREATE = "the run does not exist yet"
+    # After the new runs, because another mirror may still be writing these.
+    FINISH = "another mirror began the run, and may have been killed"
+    EXTEND = "files that were missing may be on this machine now"
+    DESCRIBE = "a different version of the project's script described the run"
 
 
 NEW = (Action.CREATE, Action.FINISH)
@@ -134,7 +137,7 @@ NEW = (Action.CREATE, Action.FINISH)
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run to write; `known` is what the store has of it, None if it has nothing."""
+    """A run to write; `known` is the existing run in the store, None if there is none."""
 
     wanted: WantedRun
     action: Action
@@ -143,7 +146,13 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Rename:
-    """A run whose name is not the wanted one."""
+    """A run to be renamed.
+
+    Attributes:
+        run_id: MLflow's id of the run.
+        name: the new name.
+        wanted: the run that should exist.
+    """
 
     run_id: str
     name: str
@@ -152,15 +161,15 @@ class Rename:
 
 @dataclass(frozen=True)
 class MirrorPlan:
-    """Everything that would bring the store up to date, in the order in which it is done.
+    """The changes that bring the store up to date.
 
     Attributes:
-        runs: to be written; parents come before their children.
-        duplicates: ids of runs to delete, because another one shows the same.
-        renames: runs to be renamed.
-        moves: the parent's id by id of each run that belongs below another one.
-        pruned: ids of runs to delete, because what they show is gone from Git.
-        endings: how it ended by id of each run that shows as running what has ended without a commit.
+        runs: the runs to write; parents come before their children.
+        duplicates: the ids of runs to delete because another run shows the same.
+        renames: the runs to rename.
+        moves: the id of the new parent, by the id of each run that has to be nested below a different run.
+        pruned: the ids of runs to delete because their revision or study is gone from Git.
+        endings: the final state, by the id of each provisional run that MLflow still shows as running.
     """
 
     runs: list[PlannedRun]
@@ -172,14 +181,14 @@ class MirrorPlan:
 
     @property
     def number_of_new(self) -> int:
-        """How many runs are not complete yet."""
+        """The number of runs that do not exist yet or are incomplete."""
         return len([run for run in self.runs if run.action in NEW])
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to do."""
-        tidy = not (self.duplicates or self.renames or self.moves or self.pruned or self.endings)
-        return tidy and not self.runs
+        """True if there is nothing to do."""
+        changes = (self.runs, self.duplicates, self.renames, self.moves, self.pruned, self.endings)
+        return not any(changes)
 
 
 def plan_mirror(
@@ -190,30 +199,31 @@ def plan_mirror(
     description: str = "",
     gone: frozenset[str] | None = None,
 ) -> MirrorPlan:
-    """Compare what should be there with what is.
+    """Compare the runs that should exist with the runs of the store, and plan the changes.
 
     Args:
-        wanted: by key, parents before their children.
-        known: by key, never empty; the first run of a key is the one that stays.
-        copy_models: model files belong among the artifacts.
-        description: digest of the project's script that describes runs; empty where it adds nothing.
-        gone: revisions that are in no ref any more, whose runs are to be deleted; None to delete none.
+        wanted: the runs that should exist by key, parents before their children.
+        known: the runs of the store by key, at least one for each key; the first run of a key is kept.
+        copy_models: whether model files belong among the artifacts.
+        description: the digest of the project's script that describes runs; empty if there is none.
+        gone: the revisions whose runs are pruned because no ref contains them any more; None to prune
+            nothing.
     """
-    staying: dict[str, KnownRun] = {}
+    kept: dict[str, KnownRun] = {}
     duplicates = []
     for key, (first, *others) in known.items():
-        staying[key] = first
+        kept[key] = first
         duplicates += [run.run_id for run in others]
     planned = []
     for key, run in wanted.items():
-        action = _action(run, staying.get(key), copy_models, description)
+        action = _action(run, kept.get(key), copy_models, description)
         if action:
-            planned.append(PlannedRun(run, action, staying.get(key)))
-    planned += _growing_studies(wanted, staying, planned)
+            planned.append(PlannedRun(run, action, kept.get(key)))
+    planned += _growing_studies(wanted, kept, planned)
     actions = list(Action)
-    planned.sort(key=lambda one: actions.index(one.action))
+    planned.sort(key=lambda run: actions.index(run.action))
     renames = []
-    for key, existing in staying.items():
+    for key, existing in kept.items():
         if key not in wanted:
             continue
         name = existing.own_name or wanted[key].name
@@ -221,27 +231,27 @@ def plan_mirror(
             renames.append(Rename(existing.run_id, name, wanted[key]))
     moves = {}
     for key, run in wanted.items():
-        parent = staying.get(run.parent or "")
-        if parent and key in staying and staying[key].parent != parent.run_id:
-            moves[staying[key].run_id] = parent.run_id
+        parent = kept.get(run.parent or "")
+        if parent and key in kept and kept[key].parent != parent.run_id:
+            moves[kept[key].run_id] = parent.run_id
     return MirrorPlan(
         runs=planned,
         duplicates=duplicates,
         renames=renames,
         moves=moves,
-        pruned=[] if gone is None else _pruned(wanted, staying, gone),
+        pruned=[] if gone is None else _runs_to_prune(wanted, kept, gone),
     )
 
 
 def _action(wanted: WantedRun, known: KnownRun | None, copy_models: bool, description: str) -> Action | None:
-    """Return why a run has to be written by itself; None if it has not."""
+    """Return the reason to write a run, apart from new trials of a study; None if the run is up to date."""
     if known is None:
         return Action.CREATE
     if not known.complete:
         return Action.FINISH
     if wanted.is_study:
         return None
-    # The project's script may have seen the experiment under a name that it no longer has.
+    # The script may have used the experiment's name, which has changed since.
     is_renamed = known.experiment != wanted.identity_tags.get("dvc.exp")
     if known.description != description or (known.description and is_renamed):
         return Action.DESCRIBE
@@ -253,8 +263,8 @@ def _action(wanted: WantedRun, known: KnownRun | None, copy_models: bool, descri
 def _growing_studies(
     wanted: WantedRuns, known: Mapping[str, KnownRun], planned: Iterable[PlannedRun]
 ) -> list[PlannedRun]:
-    """Return the studies that are complete and get new trials."""
-    parents = {one.wanted.parent for one in planned if one.action in NEW}
+    """Return the complete studies that have to be written again because they have new trials."""
+    parents = {run.wanted.parent for run in planned if run.action in NEW}
     grown = []
     for key, run in wanted.items():
         if run.is_study and key in parents and key in known and known[key].complete:
@@ -262,8 +272,8 @@ def _growing_studies(
     return grown
 
 
-def _pruned(wanted: WantedRuns, known: Mapping[str, KnownRun], gone: frozenset[str]) -> list[str]:
-    """Return runs of what is gone, and of studies that have no run below them any more."""
+def _runs_to_prune(wanted: WantedRuns, known: Mapping[str, KnownRun], gone: frozenset[str]) -> list[str]:
+    """Return the ids of the runs whose revision is gone, and of studies that then have no trial left."""
     pruned = []
     parents = set()
     for key, run in known.items():

@@ -1,10 +1,10 @@
-"""What a run in MLflow shows of a revision or a study, in MLflow's words."""
+"""Builds the content of the run of a revision or a study, in MLflow's terms."""
 
 import math
 import posixpath
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from operator import attrgetter
 from pathlib import PurePosixPath
@@ -38,27 +38,27 @@ from .plan import WantedRun
 if TYPE_CHECKING:
     from jinja2 import Template
 
-# That a run tells.
+# The most differences that the note and the tag `dvc.stale` list.
 MOST_DIFFERENCES = 10
-# Bytes of an output that Git keeps and that no dvc.yaml calls a metric or plot, to be copied into each run.
+# The largest output in Git, in bytes, that is copied into each run although it is not a metric or plot.
 MOST_BYTES = 1_000_000
-# Characters of a value in a table.
+# The longest value in a table, in characters.
 LONGEST_CELL = 80
 
 
 def revision_content(
     snapshot: Snapshot, wanted: WantedRun, url: str | None = None, copy_models: bool = False
 ) -> RunContent:
-    """Return the run of an experiment or a baseline commit.
+    """Return the content of the run of an experiment or a commit.
 
     Args:
-        snapshot: of the revision.
-        wanted: which run it is.
-        url: where the project can be cloned from.
-        copy_models: put model files among the artifacts too, as far as the DVC cache has them.
+        snapshot: the snapshot of the revision.
+        wanted: the run that should exist.
+        url: the address from which the project can be cloned; None if it has none.
+        copy_models: add the model files that are in the DVC cache to the artifacts.
 
     Raises:
-        UnreadableError: a file in the revision is broken.
+        UnreadableError: a file of the revision is broken.
     """
     coordinates = coordinates_of(snapshot)
     time = 1000 * snapshot.time
@@ -68,16 +68,18 @@ def revision_content(
     measured = read_measurements(outputs.contents, snapshot.metric_files, time)
     metrics, series = name_values(measured)
     tags = _tags(snapshot, coordinates, wanted, url)
-    # Large outputs stay in Git alone: they would be copied into each run, the same or not.
-    shown = [*snapshot.metric_files, *snapshot.plot_files, *copied]
+    # Large outputs in Git are listed in a tag and not copied into every run, except metrics, plots and
+    # models.
+    always_shown = [*snapshot.metric_files, *snapshot.plot_files, *copied]
     large = []
     artifacts: dict[str, bytes | None] = {}
     for path, content in (outputs.contents | _definition_files(snapshot)).items():
         is_large = path in outputs.contents and len(content) > MOST_BYTES
-        if is_large and snapshot.in_git(path) and not holder(shown, path):
+        if is_large and snapshot.in_git(path) and not holder(always_shown, path):
             large.append(path)
-        # Series that could be read are metrics already.
-        elif (not is_series(path) or path in measured.unread) and not path.startswith("../"):
+            continue
+        is_logged = is_series(path) and path not in measured.unread  # its points are metrics of the run
+        if not is_logged and not path.startswith("../"):
             artifacts[path] = content
     if large:
         tags[tag.IN_GIT] = tag_text(f"in Git only, for their size: {', '.join(large)}")
@@ -103,9 +105,9 @@ def revision_content(
 
 
 def study_content(wanted: WantedRun, reader: Reader) -> Content:
-    """Return the run that holds a search's trials, with the best of them and what the search has reported.
-
-    Params in MLflow cannot change, but the best trial does: so its params are tags.
+    """Return the content of the run of a study: its best trial so far, and the reports of the search.
+    The params of the best trial are tags, because they change with the best trial, and MLflow cannot
+    change params.
     """
     root = reader.root
     trials = sorted(wanted.trials, key=attrgetter("committed", "name"))
@@ -121,7 +123,7 @@ def study_content(wanted: WantedRun, reader: Reader) -> Content:
         if file.is_file():
             content.artifacts[file.relative_to(root).as_posix()] = file.read_bytes()
     best: dict[str, str] = {}
-    best_value = math.inf
+    lowest_loss = math.inf
     for trial, snapshot in zip(trials, reader.snapshots(trial.rev for trial in trials), strict=True):
         try:
             memory = memory_in(snapshot.commit)
@@ -129,74 +131,80 @@ def study_content(wanted: WantedRun, reader: Reader) -> Content:
             key = Key.parse(metric)
             value = float(key.value_in(parsing.parse(key.file, snapshot.read(key.file) or b"")))
         except (LookupError, TypeError, ValueError, yaml.YAMLError):
-            continue  # it has no single objective, or none that can be read
+            continue  # the trial has several objectives, or its value cannot be read
         sign = 1 if direction == "minimize" else -1
-        if sign * value < best_value:
-            best_value = sign * value
+        if sign * value < lowest_loss:
+            lowest_loss = sign * value
             best = {tag.BEST: trial.name}
             for name, param in memory["trial"]["params"].items():
                 best[f"{tag.BEST}.{name}"] = str(redacted(param))
         points = content.series.setdefault(f"best_{key.dotted}", [])
-        points.append(Point(len(points) + 1, str(sign * best_value), 1000 * trial.committed))
+        points.append(Point(len(points) + 1, str(sign * lowest_loss), 1000 * trial.committed))
     content.tags |= best
     return content
 
 
 def name_values(measured: Measurements) -> tuple[dict[str, Any], dict[str, list[Point]]]:
-    """Return final values and series by the keys that MLflow shows them under.
+    """Return the final values and the series by the keys under which MLflow shows them.
 
-    A key is the value's own name, with slashes for dots; where two places have that name, a folder or a file
-    comes before it. A final value that its series ends with is not shown twice.
+    A key is the name of a value with slashes in place of dots. If values of different folders or files
+    have the same name, the path of the folder or file is put before it. A final value is left out if it
+    is the last value of its series.
     """
     series: dict[tuple[str, str], list[Point]] = {}
     for path, points in measured.series.items():
-        place, _, own = path.rpartition(SERIES_FOLDER)
-        series[place, own.removesuffix(".tsv")] = points
-    finals = _finals(measured.metrics)
-    keys = _unique_keys(list(dict.fromkeys([*series, *finals])))
+        place, _, file = path.rpartition(SERIES_FOLDER)
+        series[place, file.removesuffix(".tsv")] = points
+    finals = _final_values(measured.metrics)
+    keys = _unique_keys([*series, *finals])
     metrics = {}
-    for name, value in finals.items():
-        if name not in series:
-            metrics[keys[name]] = value
-        elif series[name]:
-            last = series[name][-1].value
+    for place_and_name, value in finals.items():
+        key = keys[place_and_name]
+        if place_and_name not in series:
+            metrics[key] = value
+        elif points := series[place_and_name]:
+            last = points[-1].value
             if str(value) != last and value != number(last):
-                metrics[f"final/{keys[name]}"] = value
-    return metrics, {keys[name]: points for name, points in series.items()}
+                metrics[f"final/{key}"] = value
+    return metrics, {keys[place_and_name]: points for place_and_name, points in series.items()}
 
 
-def _finals(metrics: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], Any]:
-    """Return final values by name and its place: a folder, or a file where two in a folder have the name."""
-    named: dict[tuple[str, str], Any] = {}
+def _final_values(metrics: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], Any]:
+    """Return final values by place and name.
+
+    The place is the folder of the metrics file or, if several files of the folder have the name, the file.
+    """
+    values_in_files: dict[tuple[str, str], Any] = {}
     for path, values in metrics.items():
-        same = Counter(map(slashed, values))
+        count_of_name = Counter(map(slashed, values))
         for dotted, value in values.items():
-            own = slashed(dotted)
-            if same[own] > 1:
-                own = dotted  # `x.y` keeps DVC's own key beside `x/y`
-            # A file that is one value gives it its own name.
-            named[path, own or PurePosixPath(path).stem] = value
-    times = Counter((posixpath.dirname(path), own) for path, own in named)
+            name = slashed(dotted)
+            if count_of_name[name] > 1:
+                name = dotted  # one file has both `x.y` and `x/y`: each keeps its name
+            # A file that consists of a single value has an empty key: the value is named after the file.
+            values_in_files[path, name or PurePosixPath(path).stem] = value
+    count_in_folder = Counter((posixpath.dirname(path), name) for path, name in values_in_files)
     finals = {}
-    for (path, own), value in named.items():
+    for (path, name), value in values_in_files.items():
         folder = posixpath.dirname(path)
-        place = folder if times[folder, own] == 1 else path
-        finals[f"{place}/" if place else "", own] = value
+        place = folder if count_in_folder[folder, name] == 1 else path
+        finals[f"{place}/" if place else "", name] = value
     return finals
 
 
-def _unique_keys(names: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Return the key of each place and name, and never the same key twice."""
-    times = Counter(own for _, own in names)
+def _unique_keys(values: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return a unique key for each place and name."""
+    distinct = dict.fromkeys(values)
+    count_of_name = Counter(name for _, name in distinct)
     keys: dict[tuple[str, str], str] = {}
     taken: set[str] = set()
-    for place, own in names:
-        key = own if times[own] == 1 else place + own
-        number_of_same = 1
+    for place, name in distinct:
+        key = name if count_of_name[name] == 1 else place + name
+        attempt = 1
         while key in taken:
-            number_of_same += 1
-            key = f"{place}{own} {number_of_same}"
-        keys[place, own] = key
+            attempt += 1
+            key = f"{place}{name} {attempt}"
+        keys[place, name] = key
         taken.add(key)
     return keys
 
@@ -207,8 +215,8 @@ def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: 
     tags = {"dvc.rev": snapshot.rev}
     if stale:
         tags["dvc.stale"] = stale[: tag.LONGEST_TEXT]
-    for name in vars(coordinates):
-        tags[f"coordinate.{name}"] = getattr(coordinates, name).digest
+    for name, digest in coordinates.digests.items():
+        tags[f"coordinate.{name}"] = digest
     tags |= {
         "mlflow.source.git.commit": snapshot.rev,
         "mlflow.source.type": "PROJECT",
@@ -222,7 +230,7 @@ def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: 
 
 
 def redacted(value: Any) -> Any:
-    """Return a param without the passwords in its URLs."""
+    """Return the value of a param, with passwords removed from its URLs."""
     if isinstance(value, str):
         return redact_urls(value)
     if isinstance(value, list):
@@ -233,7 +241,7 @@ def redacted(value: Any) -> Any:
 
 
 def _datasets(snapshot: Snapshot, coordinates: Coordinates, url: str | None) -> list[Dataset]:
-    """Return the source data; where MLflow says that it is, is the same for all revisions that have it."""
+    """Return the source data. Its source names no revision, so that equal data is one dataset in MLflow."""
     datasets = []
     for path, digest in coordinates.data.content.items():
         entry = snapshot.sources.get(path, {})
@@ -252,7 +260,7 @@ def _datasets(snapshot: Snapshot, coordinates: Coordinates, url: str | None) -> 
 
 
 def _model(snapshot: Snapshot, model: ModelFile, url: str | None) -> Model:
-    """Return a model with what it is and how to get it."""
+    """Return a model whose tags describe it and say how to get it."""
     place = shlex.quote(posixpath.join(snapshot.reader.prefix, model.path))
     command = f"dvc get {url or '.'} {place} --rev {snapshot.rev}"
     note = f"{model.desc}\n\n`{model.path}`, md5 `{model.md5}`: `{command}`".strip()
@@ -261,7 +269,7 @@ def _model(snapshot: Snapshot, model: ModelFile, url: str | None) -> Model:
 
 
 def _definition_files(snapshot: Snapshot) -> dict[str, bytes]:
-    """Return files that say what was run: locks, pipelines, params files, environment.json."""
+    """Return the files that define what was run: pipelines, locks, params files and environment.json."""
     paths = {path for path in snapshot.files if not path.endswith(".dvc")}
     for stage in snapshot.records.values():
         paths.update(stage.params)
@@ -277,9 +285,10 @@ def _definition_files(snapshot: Snapshot) -> dict[str, bytes]:
 
 
 def revision_note(rev: str, coordinates: Coordinates, commands: list[str], stale: str = "") -> str:
-    """Return how to rebuild a revision, and its five coordinates, as Markdown.
+    """Return a note in Markdown: the commands that rebuild a revision, and its five coordinates.
 
-    `stale` says in what it differs from what made its results; it is empty where they are its own.
+    `stale` lists the differences between the revision and the one that made its results; empty if there
+    are none.
     """
     outputs = {}
     for name, stage in coordinates.execution.content["stages"].items():
@@ -291,7 +300,7 @@ def revision_note(rev: str, coordinates: Coordinates, commands: list[str], stale
 
 @cache
 def _note_template() -> "Template":
-    # Imported here: a mirror that finds nothing new writes no note.
+    # Imported here because a mirror that finds nothing new writes no note.
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     templates = Environment(loader=PackageLoader("locatable.mlflow"), undefined=StrictUndefined)  # noqa: S701 (no HTML)
@@ -300,6 +309,6 @@ def _note_template() -> "Template":
 
 
 def _cell(value: object) -> str:
-    """Return a value as one cell of a Markdown table; longer ones are cut, and say so."""
+    """Return a value as the text of a cell in a Markdown table; a long value is cut and ends with `…`."""
     text = joined_lines(value).replace("|", "\\|").replace("`", "'")
     return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 3] + "…"

@@ -1,7 +1,9 @@
-"""Runs of what DVC runs now: provisional, until DVC commits the result, and then the commit's own.
+"""Shows experiments that run now, and `dvc repro`, as provisional runs.
 
-A provisional run is known by what runs, not by a commit, and claims no coordinates. `settle` says what
-becomes of it when that ends; `RunningRuns` shows what runs, as far as it is written.
+A provisional run is identified by the running experiment, not by a commit, and has no coordinates. When DVC
+commits the result, it becomes the run of that commit. `RunningRuns` creates provisional runs and logs
+what the stages have written so far; `resolve_provisional_runs` decides what becomes of a run when its
+experiment ends.
 """
 
 import socket
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     from .plan import WantedRuns
     from .store import RunWriter
 
-# Milliseconds by which a commit can seem to be older than what made it: Git counts seconds. DVC takes longer
-# to begin the next experiment of that name.
+# Milliseconds by which a commit may seem older than the experiment that made it, because Git's times have no
+# milliseconds. DVC takes longer than this to begin the next experiment of the same name.
 TOLERANCE = 2000
 STARTED = "runs now and is not committed: nobody will find this run again unless DVC records a result of it"
 ENDED = {
@@ -42,17 +44,17 @@ ENDED = {
 
 @dataclass(frozen=True)
 class Provisional:
-    """What a run in MLflow says of what it shows, while there is no commit.
+    """The tag of a provisional run, which identifies the experiment that it shows.
 
     Attributes:
-        place: the checkout that it runs in: no other can tell how it stands.
-        id: of what runs there.
-        began: when, in milliseconds since 1970.
-        baseline: the commit that it started from.
-        name: of the experiment; empty for `dvc repro`.
+        checkout: identifies the checkout in which the experiment runs; no other can find out its state.
+        id: the id of the experiment in that checkout.
+        began: when the experiment began, in milliseconds since 1970.
+        baseline: the commit from which the experiment started.
+        name: the name of the experiment; empty for `dvc repro`.
     """
 
-    place: str
+    checkout: str
     id: str
     began: int
     baseline: str
@@ -60,34 +62,38 @@ class Provisional:
 
     @property
     def text(self) -> str:
-        """All of it, as a tag holds it."""
-        return f"{self.place} {self.id} {self.began} {self.baseline} {self.name}"
+        """The text of the tag."""
+        return f"{self.checkout} {self.id} {self.began} {self.baseline} {self.name}"
 
     @classmethod
     def parse(cls, text: str) -> "Provisional":
-        """Return what a tag holds."""
-        place, own, began, baseline, name = text.split(" ", 4)
-        return cls(place, own, int(began), baseline, name)
+        """Read the text of a tag.
+
+        Raises:
+            ValueError: the text is not the tag of a provisional run.
+        """
+        checkout, experiment_id, began, baseline, name = text.split(" ", 4)
+        return cls(checkout, experiment_id, int(began), baseline, name)
 
     @property
     def is_repro(self) -> bool:
-        """Whether it is a `dvc repro`, whose result the user commits."""
+        """True for `dvc repro`, whose result the user commits; False for an experiment, which DVC commits."""
         return self.id.startswith(REPRO)
 
 
-def place_of(root: Path) -> str:
-    """Return what tells a checkout on a machine from all others."""
+def checkout_id(root: Path) -> str:
+    """Return a digest that identifies a checkout among those of all machines."""
     return sha256(f"{socket.gethostname()} {root}".encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
-class Settled:
-    """What becomes of provisional runs.
+class ResolvedRuns:
+    """The runs of a store after each provisional run was checked.
 
     Attributes:
-        known: all runs by key, those whose result is committed by the commit's.
-        endings: how it ended by id of each run that shows it as running.
-        deleted: ids of runs that nothing is left to say of.
+        known: all runs by key. A provisional run whose result is committed has the key of the commit.
+        endings: the final state, by the id of each provisional run that MLflow still shows as running.
+        deleted: the ids of provisional runs to delete, because another run shows the result or it is gone.
     """
 
     known: KnownRuns
@@ -95,157 +101,163 @@ class Settled:
     deleted: list[str] = field(default_factory=list)
 
 
-def settle(
+def resolve_provisional_runs(
     known: KnownRuns,
     wanted: "WantedRuns",
     reader: Reader,
     running: RunningExperiments,
     states: Mapping[str, State],
     prune: bool,
-) -> Settled:
-    """Say what becomes of the provisional runs of this checkout; those of others are theirs.
+) -> ResolvedRuns:
+    """Decide what becomes of the provisional runs of this checkout; those of other checkouts are left alone.
 
     Args:
         known: the runs that the store has.
-        wanted: those that there should be.
-        reader: of the repository.
-        running: what runs in it.
-        states: how each stood before it was known what is wanted: what ended since then may be committed.
-        prune: delete those of what ended without a commit, too.
+        wanted: the runs that should exist.
+        reader: the reader of the repository.
+        running: the experiments that run in the repository.
+        states: the states by id, read before `wanted`: the commit of a finished experiment is among the
+            wanted.
+        prune: also delete the runs of experiments that ended without a commit.
     """
-    settled = Settled(dict(known))
-    ours = _provisional_runs(known, place_of(reader.root))
-    # What began since then runs, whatever its record says by now: the next mirror looks for its commit.
-    states = {one.id: State.RUNNING for one in running.find()} | dict(states)
-    # Of two of one name, the later one made the commit.
-    for key, one in sorted(ours.items(), key=lambda item: -item[1].began):
+    resolved = ResolvedRuns(dict(known))
+    ours = _provisional_runs(known, checkout_id(reader.root))
+    # An experiment that began after `states` was read counts as running, even if it has ended by now: its
+    # commit may be missing in `wanted`, and the next mirror finds it.
+    states = {experiment.id: State.RUNNING for experiment in running.find()} | dict(states)
+    # The latest come first: if two have the same name, the later one made the commit.
+    for key, provisional in sorted(ours.items(), key=lambda item: -item[1].began):
         run = known[key][0]
-        state = states.get(one.id) or running.ending_of(one.id, one.began)
-        commit = _commit_of(one, wanted, known, reader, state)
-        is_replaced = any(_replaces(other, one) for other in ours.values())
-        # Of an experiment that was recorded and is gone, the user removed it.
-        is_removed = state is State.FINISHED and not one.is_repro
-        if commit and commit not in settled.known:
-            settled.known[commit] = [replace(run, key=commit, provisional="")]
-            del settled.known[key]
-        elif commit or (state is not State.RUNNING and (prune or is_replaced or is_removed)):
-            settled.deleted.append(run.run_id)
-        elif state is not State.RUNNING and run.is_running:
-            settled.endings[run.run_id] = state
-    return settled
+        state = states.get(provisional.id) or running.ending_of(provisional.id, provisional.began)
+        commit = _find_commit(provisional, wanted, known, reader, state)
+        is_replaced = any(_replaces(other, provisional) for other in ours.values())
+        # DVC recorded a result, and there is no commit of it: the user has removed the experiment.
+        is_removed = state is State.FINISHED and not provisional.is_repro
+        has_ended = state is not State.RUNNING
+        if commit and commit not in resolved.known:
+            resolved.known[commit] = [replace(run, key=commit, provisional="")]
+            del resolved.known[key]
+        elif commit or (has_ended and (prune or is_replaced or is_removed)):
+            resolved.deleted.append(run.run_id)
+        elif has_ended and run.is_running:
+            resolved.endings[run.run_id] = state
+    return resolved
 
 
-def _provisional_runs(known: KnownRuns, place: str) -> dict[str, Provisional]:
-    """Return what the provisional runs of a checkout say, by their keys."""
+def _provisional_runs(known: KnownRuns, checkout: str) -> dict[str, Provisional]:
+    """Return the provisional runs of a checkout by their keys."""
     found = {}
     for key, runs in known.items():
-        with suppress(ValueError):  # it has a commit, or somebody else wrote its tag
-            one = Provisional.parse(runs[0].provisional)
-            if one.place == place:
-                found[key] = one
+        with suppress(ValueError):  # the run shows a commit, or its tag was not written by a mirror
+            provisional = Provisional.parse(runs[0].provisional)
+            if provisional.checkout == checkout:
+                found[key] = provisional
     return found
 
 
-def _replaces(other: Provisional, one: Provisional) -> bool:
-    """Return whether a later run is of what an earlier one was of."""
-    is_same = (other.name, other.is_repro) == (one.name, one.is_repro)
-    return is_same and (one.is_repro or other.baseline == one.baseline) and other.began > one.began
+def _replaces(later: Provisional, earlier: Provisional) -> bool:
+    """Return whether a run is a later attempt at the same experiment, or a later `dvc repro`."""
+    if later.began <= earlier.began or later.is_repro != earlier.is_repro:
+        return False
+    return earlier.is_repro or (later.name, later.baseline) == (earlier.name, earlier.baseline)
 
 
-def _commit_of(
-    one: Provisional, wanted: "WantedRuns", known: KnownRuns, reader: Reader, state: State
+def _find_commit(
+    provisional: Provisional, wanted: "WantedRuns", known: KnownRuns, reader: Reader, state: State
 ) -> str | None:
-    """Return the commit that holds the result; None where there is none.
+    """Return the commit that holds the result of a provisional run; None if there is none.
 
-    Of `dvc repro` it is one that follows its baseline and is not shown yet; whether that has the same params
-    and points, the store sees.
+    For `dvc repro`, this is a child of its baseline that has no run yet. The store checks whether that
+    commit has the same params and points.
     """
+    may_be_committed = state in (State.FINISHED, State.KILLED)
     for key, run in wanted.items():
         experiment = run.experiment
-        if experiment and not one.is_repro:
-            is_its_name = (experiment.name, experiment.baseline) == (one.name, one.baseline)
-            if is_its_name and 1000 * experiment.committed >= one.began - TOLERANCE:
+        if experiment and not provisional.is_repro:
+            is_same = (experiment.name, experiment.baseline) == (provisional.name, provisional.baseline)
+            if is_same and 1000 * experiment.committed >= provisional.began - TOLERANCE:
                 return key
-        elif (
-            one.is_repro and state in (State.FINISHED, State.KILLED) and not run.is_study and key not in known
-        ):
+        elif provisional.is_repro and may_be_committed and not run.is_study and key not in known:
             commit = reader.objects.read([key])[0]
-            if commit and f"\nparent {one.baseline}\n".encode() in commit[1]:
+            if commit and f"\nparent {provisional.baseline}\n".encode() in commit[1]:
                 return key
     return None
 
 
 class GrowingValues:
-    """The params of what runs, and the values that it has written so far.
+    """The params of a running experiment, and the values that it has written so far.
 
     Args:
-        reader: of the repository.
-        one: what runs.
+        reader: the reader of the repository.
+        experiment: the running experiment.
 
     Attributes:
-        params: value by key.
+        baseline: the commit from which the experiment started.
+        params: values by key.
 
     Raises:
-        LocatableError: its pipeline or its params cannot be read now.
+        LocatableError: the experiment's pipeline or params cannot be read at the moment.
     """
 
-    def __init__(self, reader: Reader, one: Running) -> None:
-        self._running = one
-        start = reader.snapshot(one.start if reader.objects.read([one.start])[0] else one.baseline or "HEAD")
-        tree = WorkingTree.of(start, one.folder)
-        self.baseline = one.baseline or start.rev
+    def __init__(self, reader: Reader, experiment: Running) -> None:
+        self._experiment = experiment
+        has_start = reader.objects.read([experiment.start])[0]
+        start = reader.snapshot(experiment.start if has_start else experiment.baseline or "HEAD")
+        tree = WorkingTree.of(start, experiment.folder)
+        self.baseline = experiment.baseline or start.rev
         self.params: dict[str, Any] = redacted(tree.params)
         self._tree = tree
         self._metric_files = tree.metric_files
-        self._before = read_outputs(start).contents
-        # What it has written, and when.
+        self._contents_before = read_outputs(start).contents
+        # The contents that the experiment has written, and the time of the last change of each file.
         self._contents: dict[str, bytes] = {}
         self._written: dict[str, int] = {}
 
-    def look(self) -> bool:
-        """Read what was written since the last look; return whether there was anything."""
+    def read_new(self) -> bool:
+        """Read the files that changed since the last call; return whether there were any."""
         changed = False
         for file in self._tree.measured():
-            with suppress(OSError):  # it was removed, to be written again
+            with suppress(OSError):  # a stage removed the file in order to write it again
                 changed = self._read(file) or changed
         return changed
 
     def _read(self, file: str) -> bool:
-        """Read a file that has changed; what it started with is not its own."""
-        place = self._running.folder / file
-        written = place.stat().st_mtime_ns
-        if written == self._written.get(file) or written < 1_000_000 * self._running.began:
+        """Read a file if it has changed; return True if the experiment has written new content."""
+        path = self._experiment.folder / file
+        written = path.stat().st_mtime_ns
+        if written == self._written.get(file) or written < 1_000_000 * self._experiment.began:
             return False
         self._written[file] = written
-        content = place.read_bytes()
-        if file not in self._contents and content == self._before.get(file):
+        content = path.read_bytes()
+        if file not in self._contents and content == self._contents_before.get(file):
             return False
         self._contents[file] = content
         return True
 
     def content(self) -> Content:
-        """Return the params, metrics and series, with the names that the run of a commit would give them."""
-        one = self._running
-        found = read_measurements(self._whole(), self._metric_files, one.began)
-        before = read_measurements(self._before, self._metric_files, one.began)
-        # They count for the names alone.
-        own: dict[str, dict[str, Any]] = {
-            path: dict.fromkeys(values) for path, values in before.metrics.items()
-        }
-        steps: dict[str, list[Point]] = {path: [] for path in before.series}
-        everything = Measurements(own | found.metrics, steps | found.series, {})
-        finals, series = name_values(everything)
+        """Return the params, metrics and series, with the keys that the run of a commit would give them."""
+        experiment = self._experiment
+        found = read_measurements(self._complete_contents(), self._metric_files, experiment.began)
+        before = read_measurements(self._contents_before, self._metric_files, experiment.began)
+        # The key of a value depends on all other names, so values of the starting commit that were not
+        # written again yet take part in naming, with None in place of a value and no points.
+        names: dict[str, dict[str, Any]] = {}
+        for path, values in before.metrics.items():
+            names[path] = dict.fromkeys(values)
+        no_points: dict[str, list[Point]] = {path: [] for path in before.series}
+        finals, series = name_values(Measurements(names | found.metrics, no_points | found.series, {}))
         metrics = {}
         for name, value in finals.items():
-            # DVCLive writes the end of a series into two files, one after the other.
-            is_of_series = name.startswith("final/") and name.removeprefix("final/") in series
-            if value is not None and not is_of_series:
+            # DVCLive writes the last point of a series into two files, one after the other, so that the final
+            # value can differ from the series for a moment.
+            ends_series = name.startswith("final/") and name.removeprefix("final/") in series
+            if value is not None and not ends_series:
                 metrics[name] = value
-        # A metric without steps has the time at which it was written.
+        # The time of a metric without steps is the time at which its file was written.
         times = [self._written[file] for file in self._contents if holder(self._metric_files, file)]
         return Content(
-            key=one.id,
-            name=one.name or f"dvc repro on {self.baseline[:7]}",
+            key=experiment.id,
+            name=experiment.name or f"dvc repro on {self.baseline[:7]}",
             start=max(times, default=0) // 1_000_000,
             end=0,
             params=self.params,
@@ -253,28 +265,29 @@ class GrowingValues:
             series={name: points for name, points in series.items() if points},
         )
 
-    def _whole(self) -> dict[str, bytes]:
-        """Return what it wrote without lines, or values, that may be cut."""
-        whole = {}
+    def _complete_contents(self) -> dict[str, bytes]:
+        """Return the written contents without a last line that may be incomplete."""
+        complete = {}
         for path, content in self._contents.items():
             lines = content[: content.rfind(b"\n") + 1]
+            # Half of a JSON object is not valid JSON, so it needs no line end to be recognized as complete.
             is_json = path.endswith(".json") and content.lstrip().startswith((b"{", b"["))
-            whole[path] = content if is_json else lines
-        return whole
+            complete[path] = content if is_json else lines
+        return complete
 
 
 @dataclass(frozen=True)
 class RunningReport:
-    """What is known of an experiment while it runs.
+    """A running experiment, for people to read.
 
     Attributes:
-        name: of the experiment.
-        location: how it is run, as `Running` has it.
-        folder: the DVC root that its stages run in; `HOST:FOLDER` on another machine.
-        since: when it began, in milliseconds since 1970.
-        baseline: the commit that it started from.
-        params: value by key.
-        values: the last value by name of each metric and series.
+        name: the name of the experiment.
+        location: how the experiment is run, as in `Running`.
+        folder: the DVC root in which the stages run; `HOST:FOLDER` on a different machine.
+        since: when the experiment began, in milliseconds since 1970.
+        baseline: the commit from which the experiment started.
+        params: values by key.
+        values: the last value of each metric and series by name.
     """
 
     name: str
@@ -287,25 +300,25 @@ class RunningReport:
 
 
 def report_running(reader: Reader, name: str) -> list[RunningReport]:
-    """Return what is known of the experiments of that name that run now.
+    """Return a report on each experiment of this name that runs now.
 
     Raises:
-        LocatableError: what one works with cannot be read now.
+        LocatableError: the pipeline or the params of an experiment cannot be read at the moment.
     """
     reports = []
-    for one in RunningExperiments(reader.root).find():
-        if one.state is not State.RUNNING or not one.name or one.name != name:
+    for experiment in RunningExperiments(reader.root).find():
+        if experiment.state is not State.RUNNING or not experiment.name or experiment.name != name:
             continue
-        growing = GrowingValues(reader, one)
-        growing.look()
+        growing = GrowingValues(reader, experiment)
+        growing.read_new()
         content = growing.content()
         values = {key: number(points[-1].value) for key, points in content.series.items()}
         reports.append(
             RunningReport(
                 name=name,
-                location=one.location,
-                folder=one.elsewhere or str(one.folder),
-                since=one.began,
+                location=experiment.location,
+                folder=experiment.elsewhere or str(experiment.folder),
+                since=experiment.began,
                 baseline=growing.baseline,
                 params=growing.params,
                 values=values | content.metrics,
@@ -315,136 +328,150 @@ def report_running(reader: Reader, name: str) -> list[RunningReport]:
 
 
 @dataclass
-class _Shown:
-    """A run that is shown while it grows.
+class _ShownRun:
+    """A provisional run that grows with its experiment.
 
     Attributes:
-        run_id: MLflow's.
-        running: what it shows.
-        values: of what runs.
-        logged: the points that MLflow has.
-        last: the last value by key of each metric without steps.
-        has_params: whether MLflow has its params.
+        run_id: MLflow's id of the run.
+        experiment: the experiment that the run shows.
+        values: reads what the experiment writes.
+        logged: the points that were logged.
+        metrics: the values of metrics without steps that were logged last, by key.
+        has_params: true if the params were logged.
     """
 
     run_id: str
-    running: Running
+    experiment: Running
     values: GrowingValues
     logged: set[MetricPoint] = field(default_factory=set)
-    last: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
     has_params: bool = False
 
 
 class RunningRuns:
-    """Shows what runs in a checkout as provisional runs; MLflow is asked only where there is something new.
+    """Shows the running experiments of a checkout as provisional runs; calls MLflow only for new values.
 
     Args:
-        root: the DVC root.
-        settings: where the runs are.
-
-    Both are attributes, too.
+        root: the DVC root; also an attribute.
+        settings: where the runs are; also an attribute.
     """
 
     def __init__(self, root: Path, settings: TrackingSettings) -> None:
         self.root = root
         self.settings = settings
         self._running = RunningExperiments(root)
-        self._shown: dict[str, _Shown] = {}
-        # The time of each experiment by its baseline and name, as of these refs.
-        self._stamp: dict[Path, int] = {}
+        self._shown: dict[str, _ShownRun] = {}
+        # The commit time of each experiment by its baseline and name, read when the refs had this stamp.
+        self._refs_stamp: dict[Path, int] = {}
         self._committed: dict[tuple[str, str], int] = {}
         self._writer: RunWriter | None = None
 
     def ids(self) -> frozenset[str]:
-        """Return the ids of what runs."""
+        """Return the ids of the running experiments."""
         return frozenset(self._running_by_id())
 
     def show(self) -> None:
-        """Begin a run for each experiment that runs, and log what all of them wrote since the last time.
+        """Create a run for each new running experiment, and log what all of them wrote since the last call.
 
         Raises:
             MlflowException, sqlalchemy.exc.SQLAlchemyError or OSError: the store failed.
         """
-        present = self._uncommitted()
-        for own, one in present.items():
-            if own not in self._shown:
-                self._begin(one)
-        busy = {one.folder for one in present.values()}
-        for own, shown in list(self._shown.items()):
-            has_ended = own not in present
-            if has_ended:
-                del self._shown[own]
-            # After its end there can be last points, unless something else writes them by now.
-            if not has_ended or not (shown.running.folder in busy or self._is_committed(shown.running)):
-                with suppress(RefusedError):
-                    self._log(shown)
+        running = self._uncommitted()
+        for experiment_id, experiment in running.items():
+            if experiment_id not in self._shown:
+                self._begin(experiment)
+        folders_in_use = {experiment.folder for experiment in running.values()}
+        for experiment_id, shown in list(self._shown.items()):
+            if experiment_id not in running:
+                del self._shown[experiment_id]
+                # Log the last points of an experiment that has ended, unless its commit has them or the
+                # folder holds those of another experiment by now.
+                if shown.experiment.folder in folders_in_use or self._is_committed(shown.experiment):
+                    continue
+            with suppress(RefusedError):
+                self._log(shown)
 
     def _running_by_id(self) -> dict[str, Running]:
-        return {one.id: one for one in self._running.find() if one.state is State.RUNNING}
+        found = self._running.find()
+        return {experiment.id: experiment for experiment in found if experiment.state is State.RUNNING}
 
     def _uncommitted(self) -> dict[str, Running]:
-        """Return what runs by its id, without what DVC has committed and not put away yet."""
+        """Return the running experiments by id, without those whose result DVC has committed already."""
         running = self._running_by_id()
         if not running and not self._shown:
             return {}
         stamp = refs_stamp(self.root)
-        if stamp != self._stamp:
-            self._stamp = stamp
+        if stamp != self._refs_stamp:
+            self._refs_stamp = stamp
             with Reader(self.root) as reader:
                 listed = reader.experiments()
             self._committed = {(each.baseline, each.name): 1000 * each.committed for each in listed}
-        return {own: one for own, one in running.items() if not self._is_committed(one)}
+        return {key: experiment for key, experiment in running.items() if not self._is_committed(experiment)}
 
-    def _is_committed(self, one: Running) -> bool:
-        return self._committed.get((one.baseline, one.name), 0) >= one.began - TOLERANCE
+    def _is_committed(self, experiment: Running) -> bool:
+        committed = self._committed.get((experiment.baseline, experiment.name), 0)
+        return committed >= experiment.began - TOLERANCE
 
-    def _begin(self, one: Running) -> None:
-        """Find the run of something that runs, or create it."""
+    def _begin(self, experiment: Running) -> None:
+        """Find the provisional run of an experiment, or create it."""
         try:
             with Reader(self.root) as reader:
-                values = GrowingValues(reader, one)
+                values = GrowingValues(reader, experiment)
         except (LocatableError, OSError):
-            return  # half written, or it has just ended, or there is no commit yet: the next look may tell
-        own = Provisional(place_of(self.root), one.id, one.began, values.baseline, one.name)
-        key = provisional_key(own.text)
+            # A file is half written, the experiment has just ended, or there is no commit yet. The next call
+            # tries again.
+            return
+        provisional = Provisional(
+            checkout=checkout_id(self.root),
+            id=experiment.id,
+            began=experiment.began,
+            baseline=values.baseline,
+            name=experiment.name,
+        )
+        key = provisional_key(provisional.text)
         writer = self._connect()
         known = self._known()
         if key not in known:
             content = values.content()
-            content.start = one.began
-            content.tags = {tag.RUNNING: own.text, tag.PROVISIONAL: STARTED, tag.NOTE: _note(one)}
-            study = known.get(STUDY + one.name.rpartition("-")[0]) if one.location == SEARCH else None
-            parents = study or known.get(values.baseline)
-            made = writer.begin(content, parents[0].run_id if parents else None)
-            # Another watcher may have created one meanwhile: of both, the same one stays.
+            content.start = experiment.began
+            content.tags = {tag.RUNNING: provisional.text, tag.PROVISIONAL: STARTED}
+            content.tags[tag.NOTE] = _note(experiment)
+            parents = known.get(values.baseline)
+            if experiment.location == SEARCH:
+                parents = known.get(STUDY + experiment.name.rpartition("-")[0], parents)
+            run_id = writer.create_provisional(content, parents[0].run_id if parents else None)
+            # Another watcher may have created a run at the same time. Both watchers keep the same one of
+            # them.
             known = self._known()
-            if key in known and known[key][0].run_id != made:
-                writer.delete(made)
-            known.setdefault(key, [KnownRun(made, key)])
-        self._shown[one.id] = _Shown(known[key][0].run_id, one, values)
+            if key in known and known[key][0].run_id != run_id:
+                writer.delete(run_id)
+            known.setdefault(key, [KnownRun(run_id, key)])
+        self._shown[experiment.id] = _ShownRun(known[key][0].run_id, experiment, values)
 
-    def _log(self, shown: _Shown) -> None:
-        """Log what is new; MLflow keeps one of the points that another watcher has logged, too.
+    def _log(self, shown: _ShownRun) -> None:
+        """Log new values. If another watcher logs the same points, MLflow keeps one of each.
 
         Raises:
-            RefusedError: MLflow does not take it.
+            RefusedError: MLflow does not accept the values.
         """
-        if not shown.values.look() and shown.has_params:
+        if not shown.values.read_new() and shown.has_params:
             return
         content = shown.values.content()
-        last = content.metrics
-        content.metrics = {key: value for key, value in last.items() if shown.last.get(key) != value}
+        metrics = content.metrics
+        content.metrics = {key: value for key, value in metrics.items() if shown.metrics.get(key) != value}
         if shown.has_params:
             content.params = {}
         try:
-            self._connect().grow(shown.run_id, content, shown.logged)
+            self._connect().log_new_values(shown.run_id, content, shown.logged)
         except RunDeletedError:
-            self._shown.pop(shown.running.id, None)  # another watcher's run stays; it is found next time
-        shown.last, shown.has_params = last, True
+            # Another watcher deleted this run and keeps its own, which the next call finds.
+            self._shown.pop(shown.experiment.id, None)
+        shown.metrics = metrics
+        shown.has_params = True
 
     def _connect(self) -> "RunWriter":
         if self._writer is None:
-            # Imported here: MLflow takes two seconds, and mostly nothing runs.
+            # Imported here because importing MLflow takes two seconds, and usually nothing runs.
             from .store import RunWriter, connect
 
             self._writer = RunWriter(*connect(self.settings))
@@ -454,9 +481,10 @@ class RunningRuns:
         return runs_in_file(self.settings) or self._connect().list_runs()
 
 
-def _note(one: Running) -> str:
-    """Return what the page of a provisional run says."""
-    where = {REPRO: "`dvc repro` in the workspace", SEARCH: "a worker of a search"}
-    place = where.get(one.location, f"`dvc exp run` ({one.location})")
-    host, _, folder = (one.elsewhere or f"{socket.gethostname()}:{one.folder}").partition(":")
-    return f"{place} on {host}, in `{folder}`; the tag {tag.PROVISIONAL} says how it stands"
+def _note(experiment: Running) -> str:
+    """Return the description that MLflow shows on the page of a provisional run."""
+    kinds = {REPRO: "`dvc repro` in the workspace", SEARCH: "a worker of a search"}
+    kind = kinds.get(experiment.location, f"`dvc exp run` ({experiment.location})")
+    place = experiment.elsewhere or f"{socket.gethostname()}:{experiment.folder}"
+    host, _, folder = place.partition(":")
+    return f"{kind} on {host}, in `{folder}`; the tag {tag.PROVISIONAL} says how it stands"

@@ -1,4 +1,4 @@
-"""Where a project's runs are: the address of the store, and the name of the MLflow experiment."""
+"""Reads where a project's runs are: the address of the store, and the name of the MLflow experiment."""
 
 import contextlib
 import os
@@ -14,20 +14,20 @@ from ..output import redact_urls
 from .limits import Rule, fit_names
 
 DEFAULT_URI = "sqlite:///mlflow.db"
-# As many characters as MLflow's databases keep of the name of an experiment.
+# MLflow's databases hold 256 characters of an experiment's name.
 EXPERIMENT_RULE = Rule(bool, 256)
 
 
 @dataclass(frozen=True)
 class TrackingSettings:
-    """Where the runs are.
+    """The store and the MLflow experiment that hold a project's runs.
 
     Attributes:
-        uri: of the tracking server, or of a database; a SQLite file is given by its absolute path.
-        experiment: name of the MLflow experiment; None where only its id is given.
-        artifacts: folder for the artifacts of runs whose store is a SQLite file.
-        experiment_id: of the MLflow experiment, which then has to be there; None where any will do.
-        refused_name: the name that was asked for, where no database holds it.
+        uri: the address of the tracking server or the database, with the absolute path of a SQLite file.
+        experiment: the name of the MLflow experiment; None if only its id is given.
+        artifacts: the folder for artifacts, if the store is a SQLite file.
+        experiment_id: the id that the MLflow experiment must have; None if any id is accepted.
+        refused_name: the requested name of the experiment, if it is too long for MLflow's databases.
     """
 
     uri: str
@@ -38,15 +38,15 @@ class TrackingSettings:
 
 
 def read_settings(root: Path, uri: str | None = None, experiment: str | None = None) -> TrackingSettings:
-    """Return settings of a project: from the arguments, else MLflow's variables, else pyproject.toml.
+    """Read the settings from the arguments, else from MLflow's variables, else from pyproject.toml.
 
     Args:
         root: the DVC root.
-        uri: of the store, where a command was told one.
-        experiment: name of the MLflow experiment, where a command was told one.
+        uri: the address of the store, if it was given to the command.
+        experiment: the name of the MLflow experiment, if it was given to the command.
 
     Raises:
-        SettingsError: pyproject.toml is wrong, or a variable is set that cannot be honoured.
+        SettingsError: pyproject.toml is wrong, or MLFLOW_RUN_ID is set, which a mirror cannot follow.
     """
     if os.environ.get("MLFLOW_RUN_ID"):
         raise SettingsError(
@@ -58,59 +58,61 @@ def read_settings(root: Path, uri: str | None = None, experiment: str | None = N
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
         experiment_id = os.environ.get("MLFLOW_EXPERIMENT_ID") or None
     if not name and not experiment_id:
-        written = repository.read_section(root, "project").get("name")
-        name = written if isinstance(written, str) and written else root.name or "project"
-    allowed = fit_names(EXPERIMENT_RULE, [name])[name] if name else None
+        project = repository.read_section(root, "project").get("name")
+        name = project if isinstance(project, str) and project else root.name or "project"
+    accepted_name = fit_names(EXPERIMENT_RULE, [name])[name] if name else None
     return TrackingSettings(
         uri=read_uri(root, uri),
-        experiment=allowed,
+        experiment=accepted_name,
         artifacts=main_checkout(root) / "mlartifacts",
         experiment_id=experiment_id,
-        refused_name=name if name and name != allowed else None,
+        refused_name=name if name and name != accepted_name else None,
     )
 
 
 def read_uri(root: Path, uri: str | None = None) -> str:
-    """Return the address alone; arguments and errors as of `read_settings`.
+    """Read the address of the store alone; see `read_settings` for the arguments and errors.
 
-    A relative SQLite file is one of the main checkout, wherever the command runs. MLflow sends the user's
-    credentials to any other address: it must have been given by the user, now or once before.
+    A relative SQLite file belongs to the main checkout, wherever the command runs. MLflow sends the user's
+    credentials to a server, so an address in pyproject.toml that is not a file of the project is refused
+    unless the user has named it once.
     """
-    given = uri or os.environ.get("MLFLOW_TRACKING_URI")
-    if given:
-        agree(_trusted(given))
-        return absolute_url(given, main_checkout(root))
+    user_uri = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if user_uri:
+        agree(_agreement_to(user_uri))
+        return absolute_url(user_uri, main_checkout(root))
     pyproject = root / "pyproject.toml"
-    written = repository.read_settings(root).get("mlflow-tracking-uri", DEFAULT_URI)
-    if not isinstance(written, str) or not written:
+    project_uri = repository.read_settings(root).get("mlflow-tracking-uri", DEFAULT_URI)
+    if not isinstance(project_uri, str) or not project_uri:
         raise SettingsError(f"{pyproject}: mlflow-tracking-uri of [tool.locatable] is not an address")
-    file = sqlite_file(written)
-    is_of_project = file is not None and not file.is_absolute() and ".." not in file.parts
-    if not is_of_project and not has_agreed(_trusted(written)):
-        address = redact_urls(written)
+    file = sqlite_file(project_uri)
+    is_in_project = file is not None and not file.is_absolute() and ".." not in file.parts
+    if not is_in_project and not has_agreed(_agreement_to(project_uri)):
+        address = redact_urls(project_uri)
         raise SettingsError(
             f"{pyproject} names {address}, and MLflow would send your credentials there",
             hint=f"if you trust it, name it once yourself: locatable mirror --tracking-uri {address}",
         )
-    return absolute_url(written, main_checkout(root))
+    return absolute_url(project_uri, main_checkout(root))
 
 
-def _trusted(uri: str) -> str:
-    """Return the line that is remembered of an address: its server; of a file or profile, all of it."""
+def _agreement_to(uri: str) -> str:
+    """Return the line that records trust in an address: its server; for a file or a profile, all of it."""
     parts = urlsplit(uri)
     server = parts.netloc.rpartition("@")[2]
     return f"tracking {parts.scheme}://{server}" if server else f"tracking {uri}"
 
 
 def is_server(uri: str) -> bool:
-    """Return whether a tracking server answers there, rather than a database."""
+    """Return whether an address is that of a tracking server, not of a database."""
     return uri.startswith("http")
 
 
 def agree(line: str) -> None:
-    """Remember what this user agrees to, outside of repositories: these cannot agree in a user's place.
+    """Record that this user agrees to something.
 
-    Where no file can be written, nothing is remembered.
+    The record lies outside of repositories, so that a repository cannot agree in the user's place. If the
+    file cannot be written, the agreement is not recorded.
     """
     if not has_agreed(line):
         with contextlib.suppress(OSError):
@@ -120,7 +122,7 @@ def agree(line: str) -> None:
 
 
 def has_agreed(line: str) -> bool:
-    """Return whether this user has agreed to something before."""
+    """Return whether `agree` has recorded this line before."""
     try:
         return line in _agreements().read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -128,7 +130,7 @@ def has_agreed(line: str) -> bool:
 
 
 def _agreements() -> Path:
-    # Imported here: most commands never ask.
+    # Imported here because most commands never read the agreements.
     import platformdirs
 
     return Path(platformdirs.user_config_dir("locatable")) / "known"

@@ -1,6 +1,6 @@
-"""An MLflow store: opened, asked which runs it has, and written to.
+"""Opens an MLflow store, lists its runs and writes them.
 
-The only module that imports MLflow, which takes two seconds; it knows nothing of Git or DVC.
+This is the only module that imports MLflow, which takes two seconds. It knows nothing of Git or DVC.
 """
 
 import json
@@ -38,7 +38,8 @@ from .known import (
 from .limits import FittedContent, MetricPoint, NameRules, Rule, fit
 from .settings import TrackingSettings
 
-# Read when MLflow is imported: nothing is reported to anyone, and no server is waited for without end.
+# MLflow reads these variables when it is imported: it sends no telemetry, and does not wait for a server
+# forever.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -50,14 +51,14 @@ from mlflow.utils import validation
 from mlflow.utils.uri import validate_path_is_safe
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
-# The errors that it logs, with a traceback, it raises as well.
+# Each error that this module logs with a traceback is also raised.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
-# MLflow's limits for one batch.
+# MLflow's limits for one batch of values.
 MOST_METRICS = 800
 MOST_PARAMS = 100
 MOST_TAGS = 100
-# Characters of what is shown of an error.
+# The longest part of an error message that is shown, in characters.
 LONGEST_REASON = 400
 FILE_STORE = (
     "MLflow no longer writes to folders of files: name a database, such as sqlite:///mlflow.db, into which "
@@ -66,44 +67,45 @@ FILE_STORE = (
 
 
 def reason(error: Exception) -> str:
-    """Return what an error of MLflow, or of what it stores to, says, in whole sentences."""
+    """Return the message of an error of MLflow or its database, cut at the end of a sentence if possible."""
     if "MLFLOW_ALLOW_FILE_STORE" in str(error):
         return FILE_STORE
-    # A database's own words end where the statement and its values begin.
-    said = redact_urls(joined_lines(error).partition(" [SQL: ")[0])
-    if len(said) <= LONGEST_REASON:
-        return said
-    sentences = said[:LONGEST_REASON].rpartition(". ")[0]
-    return f"{sentences}." if sentences else f"{said[:LONGEST_REASON]} …"
+    # SQLAlchemy appends the statement and its values to the message of the database.
+    message = redact_urls(joined_lines(error).partition(" [SQL: ")[0])
+    if len(message) <= LONGEST_REASON:
+        return message
+    sentences = message[:LONGEST_REASON].rpartition(". ")[0]
+    return f"{sentences}." if sentences else f"{message[:LONGEST_REASON]} …"
 
 
 def _accepted_by(check: Callable[[str], object]) -> Callable[[str], bool]:
-    """Return whether one of MLflow's checks raises nothing."""
+    """Return a function that tells whether one of MLflow's checks accepts a name."""
 
-    @lru_cache(10_000)  # the names of one run are those of the next
-    def takes(name: str) -> bool:
+    @lru_cache(10_000)  # most runs have the same names
+    def accepts(name: str) -> bool:
         try:
             check(name)
         except MlflowException:
             return False
         return True
 
-    return takes
+    return accepts
 
 
-_is_safe = _accepted_by(validate_path_is_safe)
-_leads_elsewhere: Callable[[str], bool] = validation.path_not_unique
+_is_safe_path = _accepted_by(validate_path_is_safe)
+_is_ambiguous_path: Callable[[str], bool] = validation.path_not_unique
 
 
 def _is_part_of_a_path(name: str) -> bool:
-    """Return whether a file or folder of that name can be an artifact, also through a tracking server."""
+    """Return whether an artifact, or a folder of artifacts, can have this name, also on a tracking server."""
     path = f"{name}/file"
-    # MLflow's HTTP client takes these characters for parts of an address.
-    has_meaning = re.search(r"[#?%\x00-\x1f]", name)
-    return not has_meaning and not _leads_elsewhere(path) and _is_safe(path)
+    # MLflow's HTTP client would read these characters as parts of an address.
+    is_special = re.search(r"[#?%\x00-\x1f]", name)
+    return not is_special and not _is_ambiguous_path(path) and _is_safe_path(path)
 
 
-# MLflow does not check what its databases keep of a model's name, nor what file systems take, in bytes.
+# MLflow does not check two of these limits: its databases hold 500 characters of a model's name, and file
+# systems 255 bytes of a file's name.
 RULES = NameRules(
     param=Rule(_accepted_by(validation._validate_param_name), validation.MAX_ENTITY_KEY_LENGTH),
     metric=Rule(_accepted_by(validation._validate_metric_name), validation.MAX_ENTITY_KEY_LENGTH),
@@ -120,18 +122,19 @@ RULES = NameRules(
 
 
 def connect(settings: TrackingSettings) -> tuple[MlflowClient, str]:
-    """Return a client, and the id of the experiment, which is created where there is none.
+    """Return a client and the id of the experiment, which is created if it does not exist.
 
     Raises:
         MlflowException, sqlalchemy.exc.SQLAlchemyError or OSError: the store cannot be used.
     """
     file = sqlite_file(settings.uri)
     if file and file.is_absolute() and not file.exists():
-        # One line on a terminal: MLflow takes many steps, and says nothing of them.
+        # MLflow takes several seconds for this without a message, so one line is shown on a terminal
+        # meanwhile.
         with tqdm(desc=f"creating {file.name}", bar_format="{desc}", leave=False, disable=None):
             create_database(file)
     if re.match("(postgresql|mysql|mssql)", settings.uri):
-        # Within ten seconds: where a database server does not answer, MLflow tries again for an hour.
+        # Fail after ten seconds if the database server does not answer: MLflow would try again for an hour.
         create_engine(settings.uri, connect_args={"connect_timeout": 10}).connect().close()
     client = MlflowClient(settings.uri)
     experiment = _experiment(client, settings)
@@ -142,10 +145,11 @@ def connect(settings: TrackingSettings) -> tuple[MlflowClient, str]:
 
 
 def create_database(file: Path) -> None:
-    """Create a database whole or not at all: MLflow's many steps survive neither a kill nor a second creator.
+    """Create a database and have Git ignore it: everything in it can be rebuilt from Git.
 
-    Git ignores it, since all in it can be made again. Nothing happens where the file is there already, or
-    its folder is not.
+    MLflow creates a database in many steps, and one that is half created cannot be used. So it is created
+    in a temporary folder and linked when it is complete; if another process was faster, that database is
+    kept. Does nothing if the file exists, or if its folder does not.
     """
     if file.exists() or not file.parent.is_dir():
         return
@@ -157,6 +161,7 @@ def create_database(file: Path) -> None:
 
 
 def _experiment(client: MlflowClient, settings: TrackingSettings) -> entities.Experiment:
+    """Return the MLflow experiment of these settings; create it if it does not exist."""
     if settings.experiment is None:
         return _experiment_by_id(client, settings)
     experiment = client.get_experiment_by_name(settings.experiment)
@@ -187,7 +192,7 @@ def _experiment_by_id(client: MlflowClient, settings: TrackingSettings) -> entit
 def _create_experiment(client: MlflowClient, name: str, settings: TrackingSettings) -> entities.Experiment:
     location = None
     if settings.uri.startswith("sqlite:"):
-        # The copies of dvc.yaml in there are neither Git's business nor DVC's.
+        # Git and DVC must ignore the artifacts: they contain copies of dvc.yaml.
         settings.artifacts.mkdir(parents=True, exist_ok=True)
         for ignored in (".gitignore", ".dvcignore"):
             (settings.artifacts / ignored).write_text("*\n")
@@ -198,7 +203,7 @@ def _create_experiment(client: MlflowClient, name: str, settings: TrackingSettin
     try:
         return client.get_experiment(client.create_experiment(name, location, tags))
     except MlflowException as error:
-        # Another mirror created it a moment ago.
+        # Another mirror may have created it at the same time.
         experiment = client.get_experiment_by_name(name)
         if error.error_code != "RESOURCE_ALREADY_EXISTS" or not experiment:
             raise
@@ -206,7 +211,7 @@ def _create_experiment(client: MlflowClient, name: str, settings: TrackingSettin
 
 
 def mirrored_revision(uri: str, run_id: str) -> str | None:
-    """Return the revision that an MLflow run mirrors, None if there is no such run in the store.
+    """Return the revision that an MLflow run shows; None if the store has no such run.
 
     Raises:
         SettingsError: the store cannot be used.
@@ -223,10 +228,11 @@ def mirrored_revision(uri: str, run_id: str) -> str | None:
 
 
 def check_store(uri: str) -> None:
-    """See that MLflow can use a store.
+    """Check that MLflow can use a store.
 
     Raises:
-        StoreError: it cannot: another version of MLflow made it, or it is of a kind that is not read.
+        StoreError: it cannot, because a different version of MLflow created the store, or the kind of
+            store is not supported.
     """
     try:
         MlflowClient(uri).search_experiments(max_results=1)
@@ -235,9 +241,10 @@ def check_store(uri: str) -> None:
 
 
 class RunWriter:
-    """Writes runs of one MLflow experiment.
+    """Writes the runs of one MLflow experiment.
 
-    Every method can be called again after it failed half-way. That a run is FINISHED is written last.
+    Every method can be called again after it failed half-way: the status of a run becomes FINISHED only after
+    everything else was written.
     """
 
     def __init__(self, client: MlflowClient, experiment_id: str) -> None:
@@ -245,7 +252,7 @@ class RunWriter:
         self._experiment_id = experiment_id
 
     def list_runs(self) -> KnownRuns:
-        """Return the mirrored runs by key, as MLflow lists them."""
+        """Return the mirrored runs by key, as the MLflow client lists them."""
         runs = []
         token = None
         while True:
@@ -255,56 +262,66 @@ class RunWriter:
             if not token:
                 return runs_by_key(runs)
 
-    def begin(self, content: Content, parent_id: str | None) -> str:
-        """Create the provisional run of what runs, and return its id."""
+    def create_provisional(self, content: Content, parent_id: str | None) -> str:
+        """Create the provisional run of an experiment, and return the id of the run."""
         tags = {**content.tags, tag.PARENT: parent_id} if parent_id else content.tags
         with _refusals():
             run = self._client.create_run(self._experiment_id, content.start, tags, content.name)
         return str(run.info.run_id)
 
-    def grow(self, run_id: str, content: Content, logged: set[MetricPoint]) -> None:
-        """Log params and points that are not logged yet; each is logged once, whoever does it.
+    def log_new_values(self, run_id: str, content: Content, logged: set[MetricPoint]) -> None:
+        """Log the new params and points of a provisional run.
 
         Args:
-            run_id: of a provisional run.
-            content: what it shows now.
-            logged: the points that are; new ones are added.
+            run_id: the id of the run.
+            content: everything that the run should show by now.
+            logged: the points that were logged before; the new ones are added to this set.
 
         Raises:
-            RunDeletedError: another watcher deleted it.
-            RefusedError: MLflow does not take the content.
+            RunDeletedError: another watcher deleted the run.
+            RefusedError: MLflow does not accept the content.
         """
         fitted = fit(content, RULES)
         fitted.points = [point for point in fitted.points if point not in logged]
         with _refusals(), self._deletions(run_id):
             if fitted.params:
-                # They may have been changed since another watcher logged them.
-                there = self._client.get_run(run_id).data.params
-                fitted.params = {key: text for key, text in fitted.params.items() if key not in there}
+                # Another watcher may have logged params, with values that have changed since. MLflow
+                # refuses to change them.
+                stored = self._client.get_run(run_id).data.params
+                fitted.params = {key: text for key, text in fitted.params.items() if key not in stored}
             self._log_values(run_id, fitted, {})
         logged.update(fitted.points)
 
     def end(self, run_id: str, status: str, text: str) -> None:
-        """Say of a provisional run how it ended.
+        """Set the final status of a provisional run, and the tag that explains it.
 
         Raises:
-            RunDeletedError: another watcher deleted it.
+            RunDeletedError: another watcher deleted the run.
         """
         with self._deletions(run_id):
             self._client.set_tag(run_id, tag.PROVISIONAL, text)
             self._client.set_terminated(run_id, status)
 
     def create(self, content: Content, parent_id: str | None) -> str:
-        """Write a run that is not there, and return its id.
+        """Create a run with its content, and return its id.
 
         Raises:
-            RunDeletedError: another mirror deleted it meanwhile.
-            RefusedError: MLflow does not take the content.
+            RunDeletedError: another mirror deleted the run meanwhile.
+            RefusedError: MLflow does not accept the content.
         """
-        return self._create(fit(content, RULES), parent_id)
+        fitted = fit(content, RULES)
+        tags = {**fitted.tags, tag.STATE: tag.WHEN_FINISHED}
+        if parent_id:
+            tags[tag.PARENT] = parent_id
+        with _refusals():
+            run = self._client.create_run(self._experiment_id, content.start, tags, content.name)
+        run_id = str(run.info.run_id)
+        with _refusals(), self._deletions(run_id):
+            self._write(run_id, fitted, {}, None)
+        return run_id
 
     def finish(self, run_id: str, content: Content, parent_id: str | None) -> str:
-        """Complete a run that another mirror began, unless that one has done so; see `update`."""
+        """Complete a run that another mirror began, unless that mirror has completed it; see `update`."""
         with self._deletions(run_id):
             run = self._client.get_run(run_id)
         if is_complete(run.data.tags, run.info.status):
@@ -314,22 +331,22 @@ class RunWriter:
     def update(self, run_id: str, content: Content, parent_id: str | None) -> str:
         """Bring an existing run up to date with its content.
 
-        Params and metrics cannot be changed in MLflow, nor artifacts be taken away. Where that would be
-        needed, the run is deleted and created again, unless files are missing here, whose values the run may
-        have from another machine.
+        MLflow cannot change params or metrics, and cannot remove artifacts. If that would be needed, the
+        run is deleted and created again. It is refused if files are missing on this machine, because the
+        run may have values from them that another machine wrote.
 
         Returns:
             The id of the run.
 
         Raises:
-            RunDeletedError: another mirror deleted it meanwhile.
-            RefusedError: MLflow does not take the content, or the run would have to be created again, and
-                files are missing here.
+            RunDeletedError: another mirror deleted the run meanwhile.
+            RefusedError: MLflow does not accept the content, or the run would have to be created again while
+                files are missing on this machine.
         """
         with _refusals(), self._deletions(run_id):
             run = self._client.get_run(run_id)
             is_provisional = tag.RUNNING in run.data.tags
-            # Unless it was provisional, a run begins with its commit.
+            # The start of a run differs from the time of its commit only if the run was provisional.
             began = run.info.start_time
             fitted = fit(content if began == content.start else content.continued(began), RULES)
             obstacle = find_obstacle(run.data, fitted)
@@ -351,10 +368,10 @@ class RunWriter:
                     "in the DVC cache"
                 )
             self._client.delete_run(run_id)
-        return self._create(fit(content, RULES), parent_id)
+        return self.create(content, parent_id)
 
     def _delete_tag(self, run_id: str, key: str) -> None:
-        """Delete a tag, unless another mirror has done so."""
+        """Delete a tag, unless another mirror has deleted it."""
         try:
             self._client.delete_tag(run_id, key)
         except MlflowException as error:
@@ -362,7 +379,7 @@ class RunWriter:
                 raise
 
     def rename(self, run_id: str, name: str, experiment_tags: dict[str, str]) -> None:
-        """Give a run another name, and the tags of the experiment that it shows now."""
+        """Rename a run, and set the tags that identify its experiment."""
         self._client.update_run(run_id, name=name)
         tags = self._client.get_run(run_id).data.tags
         for key in EXPERIMENT_TAGS:
@@ -372,27 +389,15 @@ class RunWriter:
                 self._client.delete_tag(run_id, key)
 
     def move(self, run_id: str, parent_id: str) -> None:
-        """Nest a run below another one."""
+        """Nest a run below a different parent."""
         self._client.set_tag(run_id, tag.PARENT, parent_id)
 
     def delete(self, run_id: str) -> None:
-        """Delete a run, as MLflow does: it can be restored there."""
+        """Mark a run as deleted, as MLflow does, so that it can be restored."""
         self._client.delete_run(run_id)
 
-    def _create(self, fitted: FittedContent, parent_id: str | None) -> str:
-        tags = {**fitted.tags, tag.STATE: tag.WHEN_FINISHED}
-        if parent_id:
-            tags[tag.PARENT] = parent_id
-        content = fitted.content
-        with _refusals():
-            run = self._client.create_run(self._experiment_id, content.start, tags, content.name)
-        run_id = str(run.info.run_id)
-        with _refusals(), self._deletions(run_id):
-            self._write(run_id, fitted, {}, None)
-        return run_id
-
     def _foreign_point(self, run: entities.Run, fitted: FittedContent) -> str | None:
-        """Return the key of a series of which a run has a point that its content has not."""
+        """Return the key of a series that has a point in the run but not in the content; None if none has."""
         series: dict[str, set[tuple[int, str]]] = {}
         for point in fitted.points:
             series.setdefault(point.key, set()).add((point.step, str(limited(point.value))))
@@ -405,7 +410,7 @@ class RunWriter:
     def _write(
         self, run_id: str, fitted: FittedContent, tags: dict[str, str], run: entities.Run | None
     ) -> None:
-        """Write everything, the status last; `run` is what is there already, None if nothing is."""
+        """Write everything, and the status last; `run` is the existing run, None if it was just created."""
         if fitted.artifacts:
             self._log_artifacts(run_id, fitted.artifacts)
         if fitted.datasets:
@@ -418,7 +423,7 @@ class RunWriter:
             self._client.set_tag(run_id, tag.STATE, tag.COMPLETE)
 
     def _log_values(self, run_id: str, fitted: FittedContent, tags: dict[str, str]) -> None:
-        """Write values in as few batches as MLflow takes: each costs as much as everything that is in it."""
+        """Write values in as few batches as MLflow allows: a batch costs as much time as all values in it."""
         params = [entities.Param(key, value) for key, value in fitted.params.items()]
         run_tags = [entities.RunTag(key, value) for key, value in tags.items()]
         metrics = []
@@ -429,7 +434,8 @@ class RunWriter:
             try:
                 self._client.log_batch(run_id, *batch)
             except MlflowException as error:
-                # MLflow looks whether it has a point, then adds it: another mirror can come in between.
+                # MLflow checks whether a point exists before it adds the point. If another mirror adds
+                # the same point in between, the batch fails, and a second attempt finds the point.
                 if error.error_code != "BAD_REQUEST":
                     raise
                 self._client.log_batch(run_id, *batch)
@@ -448,31 +454,32 @@ class RunWriter:
         try:
             self._client.log_inputs(run_id, inputs)
         except MlflowException as error:
-            # MLflow looks whether it has a dataset, then adds it: another mirror can come in between.
+            # As in `_log_values`: another mirror may have added the same dataset between MLflow's check
+            # and its write.
             if error.error_code != "BAD_REQUEST":
                 raise
             self._client.log_inputs(run_id, inputs)
 
     def _log_model(self, run_id: str, model: Model, run: entities.Run | None) -> None:
-        """Log an external model, without the empty MLmodel file, which would double what it costs."""
-        logged = None
+        """Log an external model, without an empty MLmodel file: writing one would double the time."""
+        model_id = None
         if run:
-            mine = f"source_run_id = '{run_id}'"
-            for one in self._client.search_logged_models([self._experiment_id], mine):
-                if one.tags.get("dvc.path") == model.path:
-                    logged = one.model_id
-        if not logged:
+            of_run = f"source_run_id = '{run_id}'"
+            for existing in self._client.search_logged_models([self._experiment_id], of_run):
+                if existing.tags.get("dvc.path") == model.path:
+                    model_id = existing.model_id
+        if not model_id:
             tags = {**model.tags, "mlflow.model.isExternal": "true"}
             created = self._client.create_logged_model(self._experiment_id, model.name, run_id, tags)
-            logged = str(created.model_id)
-        self._client.finalize_logged_model(logged, entities.LoggedModelStatus.READY)
+            model_id = str(created.model_id)
+        self._client.finalize_logged_model(model_id, entities.LoggedModelStatus.READY)
         outputs = run.outputs.model_outputs if run and run.outputs else []
-        if logged not in [output.model_id for output in outputs]:
-            self._client.log_outputs(run_id, [entities.LoggedModelOutput(logged, 0)])
+        if model_id not in [output.model_id for output in outputs]:
+            self._client.log_outputs(run_id, [entities.LoggedModelOutput(model_id, 0)])
 
     @contextmanager
     def _deletions(self, run_id: str) -> Iterator[None]:
-        """Turn errors of MLflow into RunDeletedError where the run was deleted meanwhile."""
+        """Turn an error of MLflow into RunDeletedError if the run was deleted meanwhile."""
         try:
             yield
         except MlflowException:
@@ -483,7 +490,7 @@ class RunWriter:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Turn errors that are about one run's content into RefusedError."""
+    """Turn MLflow's errors about invalid content into RefusedError."""
     try:
         yield
     except MlflowException as error:
@@ -493,7 +500,7 @@ def _refusals() -> Iterator[None]:
 
 
 def dataset_input(dataset: Dataset) -> entities.DatasetInput:
-    """Return source data as MLflow takes it."""
+    """Return source data as an input of a run in MLflow."""
     profile = {"size": dataset.source["size"]} if "size" in dataset.source else {}
     source = json.dumps(dataset.source)
     entity = entities.Dataset(dataset.name, dataset.digest, "external", source, profile=json.dumps(profile))

@@ -1,6 +1,6 @@
-"""Runs for other trackers than MLflow, of which `examples/trackers` has four. Knows no tracker.
+"""Builds runs for trackers other than MLflow; `examples/trackers` has four. Does not use any of them.
 
-What a run holds is the same `RunContent` that MLflow gets, fitted to what all these trackers can hold.
+A run has the same `RunContent` as in MLflow, fitted to the limits that are common to all these trackers.
 """
 
 import math
@@ -19,11 +19,11 @@ from .limits import MetricPoint, NameRules, Rule, fit, fit_names
 from .plan import needs_run, wanted_runs
 from .revision import revision_content
 
-# Whole numbers above it are rounded where a tracker has floating point, or refused where it has 64 bits.
+# A tracker that stores floating-point numbers rounds larger integers, and one with 64 bits refuses them.
 LARGEST_INTEGER = 2**53
-# Keys that W&B writes itself.
+# Keys that W&B reserves.
 RESERVED = ("_step", "_timestamp", "_runtime", "_wandb")
-# What tells MLflow's next mirror what this one did.
+# Tags that are meant for the next mirror of MLflow, and for no other tracker.
 OWN_TAGS = (tag.MODELS, tag.DESCRIPTION, tag.DESCRIBED, tag.OWN_NAME)
 
 
@@ -35,7 +35,7 @@ def _is_part_of_a_path(name: str) -> bool:
     return name.isprintable() and name not in ("", ".", "..") and "/" not in name and "\\" not in name
 
 
-# Comet cuts names after 100 characters, others later.
+# Comet cuts names after 100 characters; other trackers allow more.
 _NAME = Rule(_is_name, 100)
 _PART_OF_A_PATH = Rule(_is_part_of_a_path, 255, size=lambda name: len(name.encode()))
 RULES = NameRules(param=_NAME, metric=_NAME, tag=_NAME, model=_NAME, dataset=_NAME, artifact=_PART_OF_A_PATH)
@@ -43,18 +43,18 @@ RULES = NameRules(param=_NAME, metric=_NAME, tag=_NAME, model=_NAME, dataset=_NA
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """What a tracker should hold of a revision; times are milliseconds since 1970.
+    """The run of a revision in a tracker; times are milliseconds since 1970.
 
     Attributes:
-        rev: the commit: the run's identity.
-        name: which experiment or baseline it is.
-        time: of the commit.
-        note: how to rebuild it, and its coordinates, as Markdown.
-        tags: text by key.
-        params: numbers, truth values and text by key; all else as JSON.
-        points: every value of every metric and series, in the order of steps.
-        inputs: the hash of each dataset and model, by a name that says which of the two it is.
-        artifacts: content by path; what could not be held as it is in Git is in `mirror/kept.json`.
+        rev: the commit, which identifies the run.
+        name: the name of the experiment or baseline.
+        time: the time of the commit.
+        note: how to rebuild the revision, and its coordinates, as Markdown.
+        tags: texts by key.
+        params: numbers, booleans and texts by key; values of other types are JSON.
+        points: every value of every metric and series, sorted by step.
+        inputs: the hash of each dataset and model, by `dataset NAME` or `model NAME`.
+        artifacts: contents by path. `mirror/kept.json` has the originals of all that trackers cannot hold.
     """
 
     rev: str
@@ -73,16 +73,17 @@ def tracked_runs(
 ) -> Iterator[TrackedRun]:
     """Yield the run of each experiment and baseline that a tracker does not have yet.
 
-    The project's own scripts/mirror.py describes runs here, too.
+    As in MLflow, the project's own scripts/mirror.py may change the runs.
 
     Args:
-        root: of the DVC repository.
-        known: commits whose runs the tracker has as a whole; these are not read.
-        all_commits: every commit of every branch and tag that has results, not only baselines.
+        root: the root of the DVC repository.
+        known: the commits whose runs are complete in the tracker; these are skipped without being read.
+        all_commits: yield the run of every commit of every branch and tag that has results, not only
+            baselines.
 
     Raises:
         SettingsError: the project's scripts/mirror.py is wrong.
-        UnreadableError: some revisions cannot be read; raised when all others have been yielded.
+        UnreadableError: some revisions cannot be read. It is raised after all others were yielded.
     """
     failures = []
     with Reader(root) as reader:
@@ -109,7 +110,7 @@ def tracked_runs(
 
 
 def tracked_run(content: Content) -> TrackedRun:
-    """Return a content as trackers can hold it."""
+    """Return the content of a run as trackers can hold it."""
     fitted = fit(content, RULES)
     keys = fit_names(RULES.param, content.params)
     params = {keys[name]: _param(value, fitted.params[keys[name]]) for name, value in content.params.items()}
@@ -134,7 +135,7 @@ def tracked_run(content: Content) -> TrackedRun:
 
 
 def _param(value: Any, text: str) -> bool | int | float | str:
-    """Return a param's value where every tracker takes it as it is, else its text."""
+    """Return the value of a param if every tracker accepts it, otherwise its text."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int) and abs(value) <= LARGEST_INTEGER:

@@ -1,6 +1,7 @@
-"""One page about a result, in one file of HTML that needs no server and loads nothing.
+"""Writes a page about a result: one HTML file that needs no server and loads no other file.
 
-`facts` reads what the page says, and `figures` what it shows; `templates/page.html.j2` is filled in here.
+`facts` reads the text of the page, and `figures` its pictures and curves. This module renders the template
+`templates/page.html.j2` and writes the file.
 """
 
 import json
@@ -22,17 +23,17 @@ BEGINNING = "<!doctype html>"
 
 
 def to_html(page: Facts) -> str:
-    """Return the page, as one file that loads nothing.
+    """Return the page as HTML.
 
     Raises:
-        ModuleNotFoundError: it has curves, and matplotlib is not installed.
+        ModuleNotFoundError: the page has curves, and matplotlib is not installed.
     """
     template = page_environment().get_template("page.html.j2")
     return template.render(page=page, summaries=summaries(page.report), version=__version__)
 
 
 def page_environment() -> Environment:
-    """Return the environment of the templates: all that they are given is escaped, and nothing in it acts."""
+    """Return the environment of the templates, which makes every value harmless before it is shown."""
     environment = Environment(
         loader=PackageLoader(__package__),
         autoescape=True,
@@ -46,29 +47,29 @@ def page_environment() -> Environment:
 
 
 def _printable(value: object) -> object:
-    """Return a value as a page may show it: nothing in it acts, and its addresses hold no password."""
+    """Return a value without control characters and passwords in URLs; None becomes an empty text."""
     if value is None:
         return ""
     return value if isinstance(value, Markup) else visible(redact_urls(str(value)))
 
 
 def _breakable(path: str) -> Markup:
-    """Return a path that a browser may break behind each slash."""
+    """Return a path in which a browser may break the line after each slash."""
     return Markup("/<wbr>").join(str(_printable(path)).split("/"))
 
 
 def _literal(value: Any) -> str:
-    """Return a value as files of params write it."""
+    """Return a value as a params file would contain it."""
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
 
 
 def check_place(path: Path) -> None:
-    """Refuse a place that no page can be written to, before any work is done.
+    """Check that a page can be written to a path, so that a command can fail before it does any work.
 
-    What is there already is replaced if it is a page, and never if it is something else: a figure, say.
+    An existing page may be replaced, but no other file, such as a figure.
 
     Raises:
-        UsageError: it is a folder, or another file, or there is no such folder.
+        UsageError: the path is a folder or a file that is not a page, or its folder does not exist.
     """
     if os.path.isdir(path):
         raise UsageError(f"--html {path}: a folder; name a file in it")
@@ -82,7 +83,7 @@ def check_place(path: Path) -> None:
             with path.open("rb") as file:
                 beginning = file.read(len(BEGINNING))
     except OSError as error:
-        raise _refused(path, error) from None
+        raise _usage_error(path, error) from None
     if beginning.lower() != BEGINNING.encode():
         raise UsageError(
             f"--html {path}: there is a file that is no page in HTML; name another one, or remove it"
@@ -90,22 +91,22 @@ def check_place(path: Path) -> None:
 
 
 def write_page(path: Path, text: str) -> bool:
-    """Write a page in place of what was there; returns whether something was.
+    """Write a page, and return whether it replaced an older one.
 
     Raises:
-        UsageError: the system refuses it.
+        UsageError: the file cannot be written.
     """
     check_place(path)
-    target = Path(os.path.realpath(path))  # a link stays
+    target = Path(os.path.realpath(path))  # a symbolic link is kept, and the file that it names is replaced
     replaced = os.path.exists(target)
     try:
         mode = target.stat().st_mode if replaced else mode_of_new_files()
         with replacing(target, mode) as file:
             file.write(text.encode())
     except OSError as error:
-        raise _refused(path, error) from None
+        raise _usage_error(path, error) from None
     return replaced
 
 
-def _refused(path: Path, error: OSError) -> UsageError:
+def _usage_error(path: Path, error: OSError) -> UsageError:
     return UsageError(f"--html {path}: {error.strerror or error}")

@@ -1,4 +1,4 @@
-"""Reads all that a page says about a result, from Git and DVC's cache."""
+"""Reads everything that a page says about a result from Git and DVC's cache."""
 
 import os
 import posixpath
@@ -19,13 +19,13 @@ from ..results.values import difference, metrics_of, read_outputs, signed
 from .figures import MOST_BYTES, MOST_FIGURES, Curves, Figure, figure, figures, read_curves
 
 MOST_DIFFERENCES = 10
-# From this number on, the stages of one `foreach` or `matrix` are one step.
+# If a pipeline has more stages than this, all stages of one `foreach` or `matrix` are shown as one step.
 MOST_STEPS = 24
 
 
 @dataclass
 class Metric:
-    """A metric, and what it was in the baseline; None where there is no such value."""
+    """A metric of the result and of its baseline; a value is None if the metric does not exist there."""
 
     key: str
     value: Any = None
@@ -33,31 +33,31 @@ class Metric:
 
     @property
     def file(self) -> str:
-        """Path of the file that holds it."""
+        """The path of the metrics file."""
         return self.key.rpartition(":")[0]
 
     @property
     def name(self) -> str:
-        """Key within that file."""
+        """The key within that file."""
         return self.key.rpartition(":")[2]
 
     @property
     def difference(self) -> str:
-        """Difference from the baseline's number; empty where one of them is none."""
+        """The signed difference from the baseline; empty unless both values are numbers."""
         found = difference(self.before, self.value)
         return "" if found is None else signed(found)
 
 
 @dataclass
 class Step:
-    """A stage, or all stages of one loop.
+    """A step of the pipeline: a stage, or all stages of one loop.
 
     Attributes:
-        name: address of the stage, or the loop and how many stages it has.
-        depth: steps that have to run before it, on the longest way.
-        made_target: true if it made what the page is about.
-        after: names of the steps whose outputs it reads.
-        data: source data that it reads.
+        name: the address of the stage, or the name of the loop and the number of its stages.
+        depth: the number of steps on the longest path that leads to this step.
+        made_target: true if the target of the page depends on this step.
+        after: the names of the steps whose outputs this step reads.
+        data: the source data that this step reads.
     """
 
     name: str
@@ -72,21 +72,21 @@ class Facts:
     """The content of a page.
 
     Attributes:
-        title: what the result is called.
-        report: on it.
-        author: who committed it.
-        time: of the commit.
-        citation: None where nobody could rebuild it.
-        warnings: what to know before anything else.
-        figures: pictures: the target, or else what the result has.
-        more_figures: how many there are beside these.
-        steps: of the pipeline.
-        params: all values by key.
-        metrics: by their keys.
-        baseline: commit that params, metrics and curves are compared with; None where there is none.
-        curves: charts, and tables of classes.
-        missing: files that should be on the page and are not on this machine.
-        found_by: how a figure was found that has other bytes than the result's; empty where it has the same.
+        title: the title of the result.
+        report: the report on the result.
+        author: who committed the result.
+        time: when the result was committed.
+        citation: how to cite the result; None if nobody could rebuild it.
+        warnings: warnings to show at the top of the page.
+        figures: the target, if it is a picture; otherwise the pictures among the outputs.
+        more_figures: the number of pictures that are left out.
+        steps: the steps of the pipeline.
+        params: values by key.
+        metrics: the metrics of the result and of its baseline.
+        baseline: the commit with which params, metrics and curves are compared; None if there is none.
+        curves: the charts, and the tables of classes.
+        missing: the files that belong on the page and that this machine does not have.
+        found_by: how the target was recognized, if its bytes differ from the output's; otherwise empty.
     """
 
     title: str
@@ -109,7 +109,7 @@ class Facts:
 def read_facts(
     reader: Reader, result: Result, report: Report, target: str, origin: str | None, found_by: str = ""
 ) -> Facts:
-    """Read all that a page says of a result; `found_by` says how a figure was found that has other bytes."""
+    """Read the content of the page about a result; see `Facts` for `found_by`."""
     snapshot = result.snapshot
     before = read_baseline(reader, result)
     outputs = read_outputs(snapshot)
@@ -117,10 +117,10 @@ def read_facts(
     pictures = _target_figure(target) or figures(outputs.contents)
     try:
         citation = cite(reader, result, report, origin)
-    except ProjectError:  # a warning says why
+    except ProjectError:  # a warning on the page gives the reason
         citation = None
     metrics: dict[str, Metric] = {}
-    # What cannot be read is left out.
+    # The page leaves out metrics files that cannot be read, so the lists of reasons are not kept.
     for found in metrics_of(snapshot, []):
         metrics[found.key] = Metric(found.key, found.value)
     for found in metrics_of(before, []) if before else ():
@@ -134,7 +134,7 @@ def read_facts(
         warnings=[*_warnings(report), *(citation.warnings if citation else ())],
         figures=pictures[:MOST_FIGURES],
         more_figures=len(pictures[MOST_FIGURES:]),
-        steps=lineage(snapshot, _makers(result)),
+        steps=lineage(snapshot, _stages_that_wrote_target(result)),
         params=snapshot.params,
         metrics=list(metrics.values()),
         baseline=before.rev if before else None,
@@ -145,23 +145,24 @@ def read_facts(
 
 
 def _title(result: Result, target: str) -> str:
+    """Return the title of the page: a file's name, a number, the name of an experiment, or a commit."""
     if result.roles:
-        if not result.kinds <= set(RoleKind):  # a number
+        if not result.kinds <= set(RoleKind):  # the target is a number, not a file
             return target
         return posixpath.basename(target.rstrip("/")) or target
     return result.experiment.name if result.experiment else f"Commit {result.rev[:7]}"
 
 
 def _target_figure(target: str) -> list[Figure]:
-    """Return the target itself, where it is a picture."""
+    """Return the target as the only figure, if it is a picture; otherwise nothing."""
     if not os.path.isfile(target) or os.path.getsize(target) > 2 * MOST_BYTES:
         return []
     found = figure(posixpath.basename(target), Path(target).read_bytes())
     return [found] if found else []
 
 
-def _makers(result: Result) -> list[str]:
-    """Return addresses of the stages that wrote the target."""
+def _stages_that_wrote_target(result: Result) -> list[str]:
+    """Return the addresses of the stages that wrote the target."""
     makers = []
     for path, role in result.roles.items():
         if isinstance(role, Role) and role.kind is RoleKind.OUTPUT:
@@ -175,6 +176,7 @@ def _makers(result: Result) -> list[str]:
 
 
 def _warnings(report: Report) -> list[str]:
+    """Return a warning if the result cannot be rebuilt from its commit; otherwise nothing."""
     if report.uncommitted:
         names = ", ".join(report.uncommitted)
         return [f"In a workspace only ({names}): nobody else can rebuild it before it is committed."]
@@ -189,34 +191,40 @@ def _warnings(report: Report) -> list[str]:
 
 
 def lineage(snapshot: Snapshot, makers: Iterable[str]) -> list[Step]:
-    """Return the steps of a revision; those before the makers of the target made it, too."""
+    """Return the steps of a revision's pipeline in the order in which they run.
+
+    Args:
+        snapshot: the snapshot of the revision.
+        makers: the addresses of the stages that wrote the target. The stages that they need are marked, too.
+    """
     stages = snapshot.stages
     order = run_order({address: stage.needs for address, stage in stages.items()})
     made = set(makers)
     for address in reversed(order):
         if address in made:
             made.update(stages[address].needs)
-    names = _names(stages)
+    names = _step_names(stages)
     steps: dict[str, Step] = {}
     depths: dict[str, int] = {}
     for address in order:
         needs = stages[address].needs
-        before = [depths[need] for need in needs if need in depths]  # of a circle, not all are
+        # In a cycle, a stage can come before one that it needs, whose depth is not known yet.
+        before = [depths[need] for need in needs if need in depths]
         depths[address] = max(before) + 1 if before else 0
         step = steps.setdefault(names[address], Step(names[address], depths[address]))
         if address in made:
             step.made_target = True
         after = [names[need] for need in needs if names[need] != step.name]
         step.after = tuple(dict.fromkeys([*step.after, *after]))
-        # It reads source data, or a part of it.
+        # A stage may read a file in a tracked folder, or a folder that contains a tracked file.
         deps = stages[address].deps
         data = [path for path in snapshot.sources if overlaps(path, deps)]
         step.data = tuple(dict.fromkeys([*step.data, *data]))
     return list(steps.values())
 
 
-def _names(stages: Collection[str]) -> dict[str, str]:
-    """Return what to call each stage; where there are many, those of one loop (`train@x`) share a name."""
+def _step_names(stages: Collection[str]) -> dict[str, str]:
+    """Return the name of the step for each stage; in a large pipeline, the stages of a loop share a step."""
     loops: dict[str, list[str]] = {}
     for address in stages:
         loop = address.partition("@")[0]

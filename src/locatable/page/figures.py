@@ -1,6 +1,6 @@
-"""Figures of a page: pictures of the result itself, and its plots and series as DVC finds their points.
+"""Reads the figures of a page: the pictures of a result, and the curves of its plots and series.
 
-Curves are drawn by matplotlib beside those of the baseline.
+DVC itself reads the points of a plot, and matplotlib draws them together with those of the baseline.
 """
 
 import base64
@@ -27,7 +27,7 @@ from ..repository import parsing
 from ..repository.dvc_repo import PlotData, plot_data
 from ..repository.snapshot import Snapshot
 
-# How pictures that browsers show begin, by their media types.
+# A pattern for the first bytes of each kind of picture that browsers show, by its media type.
 _TYPES = {
     "image/png": rb"\x89PNG\r\n\x1a\n",
     "image/jpeg": rb"\xff\xd8\xff",
@@ -36,23 +36,25 @@ _TYPES = {
     "image/svg+xml": rb"(\xef\xbb\xbf)?\s*(<svg|(<\?xml|<!--|<!DOCTYPE svg).{,2000}<svg)",
 }
 _ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg")
-# Of one figure, and of all of a page: a browser opens it without pause.
+# The limits for the size of a figure in bytes, and for the number of figures. Within these limits, a browser
+# opens a page without delay.
 MOST_BYTES = 10_000_000
 MOST_FIGURES = 24
 DATA_FILES = (".csv", ".tsv", ".json", ".yaml", ".yml")
 UNREADABLE = (csv.Error, ValueError, yaml.YAMLError)
-# Charts of a page, each of which takes a fifth of a second.
+# The most charts on a page: drawing one takes a fifth of a second.
 MOST_CHARTS = 24
-# Classes of a table that somebody can read.
+# The most classes in a table that people can read.
 MOST_CLASSES = 50
-# Points of a scatter plot that are drawn one by one; more become one picture.
+# The most points of a scatter plot that become shapes in the SVG; more points become a bitmap.
 MOST_DOTS = 2_000
-# Characters of a label that fit beside an axis; its end tells more than its beginning.
+# The most characters of a label that fit beside an axis. A longer one is cut at its beginning, because
+# its end says more.
 MOST_CHARACTERS = 40
-# Larger values have no range that matplotlib can divide.
+# The largest value for which matplotlib can compute the range of an axis.
 LARGEST = 1e300
 COLOURS = ("#0b63b5", "#c2410c", "#15803d", "#a21caf", "#a16207", "#475569")
-# Axes on whose diagonal a prediction is right, or no better than chance.
+# The labels of two axes whose diagonal means a perfect prediction, or one that is no better than chance.
 DIAGONALS = (
     {"predicted", "observed"},
     {"predicted", "actual"},
@@ -66,7 +68,13 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with its name; `uri` is empty where it is too large to be put into a page."""
+    """A picture of a page.
+
+    Attributes:
+        path: the path of the file.
+        uri: the picture itself as a `data:` address; empty if it is too large for a page.
+        size: the size of the file in bytes.
+    """
 
     path: str
     uri: str
@@ -74,12 +82,12 @@ class Figure:
 
 
 def is_image(path: str) -> bool:
-    """Return true for the name of a picture that browsers show."""
+    """Return whether a file has the name of a picture that browsers show."""
     return path.lower().endswith(_ENDINGS)
 
 
 def image_type(content: bytes) -> str | None:
-    """Return the media type of a picture that browsers show, None where the content is none."""
+    """Return the media type of a picture; None if the content is not a picture that browsers show."""
     for kind, beginning in _TYPES.items():
         if re.match(beginning, content, re.DOTALL):
             return kind
@@ -87,7 +95,7 @@ def image_type(content: bytes) -> str | None:
 
 
 def figure(path: str, content: bytes) -> Figure | None:
-    """Return a picture for a page, None where the content is none."""
+    """Return a picture for a page; None if the content is not a picture that browsers show."""
     kind = image_type(content)
     if kind is None:
         return None
@@ -97,12 +105,12 @@ def figure(path: str, content: bytes) -> Figure | None:
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """Return an address that holds a file of this media type itself."""
+    """Return a `data:` address that contains a file of this media type."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def figures(contents: Mapping[str, bytes]) -> list[Figure]:
-    """Return all pictures among some files."""
+    """Return all pictures among the files."""
     found = []
     for path, content in contents.items():
         if is_image(path) and (picture := figure(path, content)):
@@ -115,12 +123,12 @@ class Chart:
     """A chart of lines or points over two axes.
 
     Attributes:
-        title: of the chart.
-        x_label: of the axis below.
-        y_label: of the other one.
-        lines: points by name.
-        baseline: the same of the baseline, where they differ.
-        is_scatter: true where points are not joined.
+        title: the title of the chart.
+        x_label: the label of the horizontal axis.
+        y_label: the label of the vertical axis.
+        lines: the points of each line by name.
+        baseline: the points of the lines that differ in the baseline, by name.
+        is_scatter: true if the points are not joined.
     """
 
     title: str
@@ -132,20 +140,20 @@ class Chart:
 
     @property
     def colours(self) -> dict[str, str]:
-        """Colour of each line; that of the baseline shares it."""
+        """The colour of each line by name; a line of the baseline has the same colour."""
         names = dict.fromkeys([*self.lines, *self.baseline])
         return dict(zip(names, cycle(COLOURS), strict=False))
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """A table of how often each pair of classes occurs.
+    """A confusion matrix: a table that counts how often each pair of classes occurs.
 
     Attributes:
-        title: of the table.
-        x_label: of its columns.
-        y_label: of its rows.
-        counts: by the classes of the row and the column.
+        title: the title of the table.
+        x_label: the label of the columns.
+        y_label: the label of the rows.
+        counts: the counts by the class of the row and the class of the column.
     """
 
     title: str
@@ -155,13 +163,13 @@ class Confusion:
 
     @property
     def classes(self) -> list[str]:
-        """Names of all classes, sorted."""
+        """The names of all classes, sorted."""
         return sorted(set(chain.from_iterable(self.counts)))
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Charts and tables of a page; `undrawn` says why something is not, by its name."""
+    """The charts and tables of a page; `undrawn` has the reasons why plots are not drawn, by their names."""
 
     charts: list[Chart] = field(default_factory=list)
     confusions: list[Confusion] = field(default_factory=list)
@@ -170,7 +178,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class _Plot:
-    """A plot to draw: its name, its settings as dvc.yaml has them, and the files that have its points."""
+    """A plot to draw: its name, its settings as in dvc.yaml, and the files that contain its points."""
 
     name: str
     settings: Mapping[str, Any]
@@ -178,18 +186,24 @@ class _Plot:
 
 
 def read_curves(snapshot: Snapshot, contents: Mapping[str, bytes], baseline: Mapping[str, bytes]) -> Curves:
-    """Return what to draw of a revision."""
+    """Read the charts and tables of a revision, and the curves of the baseline to draw beside them.
+
+    Args:
+        snapshot: the snapshot of the revision.
+        contents: the contents of the revision's outputs by path.
+        baseline: the contents of the baseline's outputs by path.
+    """
     curves = Curves()
     for plot in _plots(snapshot, contents):
         try:
-            data = _points(plot, contents)
+            data = _read_points(plot, contents)
         except UNREADABLE as error:
             curves.undrawn[plot.name] = joined_lines(error)
             continue
         before = None
         if baseline.keys() >= set(plot.paths):
             with suppress(*UNREADABLE):
-                before = _points(plot, baseline)
+                before = _read_points(plot, baseline)
         if data.template.startswith("confusion"):
             _add_confusion(curves, data)
         else:
@@ -198,10 +212,10 @@ def read_curves(snapshot: Snapshot, contents: Mapping[str, bytes], baseline: Map
 
 
 def _plots(snapshot: Snapshot, contents: Mapping[str, bytes]) -> list[_Plot]:
-    """Return the plots of dvc.yaml, then series that none of them draws."""
+    """Return the plots of dvc.yaml, and then the series that none of them draws."""
     plots = []
     drawn: set[str] = set()
-    for name, settings in _definitions(snapshot, contents).items():
+    for name, settings in _plot_settings(snapshot, contents).items():
         files: list[str] = []
         for axis in (settings.get("y"), settings.get("x")):
             if isinstance(axis, dict):
@@ -210,7 +224,7 @@ def _plots(snapshot: Snapshot, contents: Mapping[str, bytes]) -> list[_Plot]:
         if paths:
             plots.append(_Plot(name, settings, paths))
             drawn.update(paths)
-    # Series of one name share a chart, whatever folders they are in.
+    # Series with the same name share a chart, even if they are in different folders.
     series: dict[str, list[str]] = {}
     for path in contents:
         if is_series(path) and path.endswith(".tsv") and path not in drawn:
@@ -223,8 +237,8 @@ def _plots(snapshot: Snapshot, contents: Mapping[str, bytes]) -> list[_Plot]:
     return plots
 
 
-def _definitions(snapshot: Snapshot, contents: Mapping[str, bytes]) -> dict[str, Mapping[str, Any]]:
-    """Return the settings of each declared plot of data; a folder is one for each data file in it."""
+def _plot_settings(snapshot: Snapshot, contents: Mapping[str, bytes]) -> dict[str, Mapping[str, Any]]:
+    """Return the settings of the declared plots by name; a folder declares one plot for each data file."""
     definitions: dict[str, Mapping[str, Any]] = {}
     for pipeline in snapshot.pipelines.values():
         for name, settings in pipeline.plot_definitions.items():
@@ -241,11 +255,11 @@ def _definitions(snapshot: Snapshot, contents: Mapping[str, bytes]) -> dict[str,
     return definitions
 
 
-def _points(plot: _Plot, contents: Mapping[str, bytes]) -> PlotData:
-    """Return the points of a plot, as DVC finds them.
+def _read_points(plot: _Plot, contents: Mapping[str, bytes]) -> PlotData:
+    """Return the points of a plot, as DVC reads them.
 
     Raises:
-        csv.Error, ValueError or yaml.YAMLError: a file is not what its name says.
+        csv.Error, ValueError or yaml.YAMLError: a file does not have the format that its name says.
     """
     parsed: dict[str, Any] = {}
     for path in plot.paths:
@@ -259,7 +273,7 @@ def _points(plot: _Plot, contents: Mapping[str, bytes]) -> PlotData:
 
 
 def _add_confusion(curves: Curves, data: PlotData) -> None:
-    """Add a table of classes to what is drawn, or say why it is not."""
+    """Add a confusion matrix to the curves, or the reason why it is not drawn."""
     table = Confusion(data.title, data.x_label, data.y_label, Counter())
     for points in data.lines.values():
         for x, y in points:
@@ -271,8 +285,8 @@ def _add_confusion(curves: Curves, data: PlotData) -> None:
 
 
 def _add_chart(curves: Curves, data: PlotData, before: PlotData | None) -> None:
-    """Add a chart to what is drawn, or say why it is not."""
-    lines = _numbers(data)
+    """Add a chart to the curves, or the reason why it is not drawn."""
+    lines = _numeric_points(data)
     if not any(lines.values()):
         curves.undrawn[data.title] = "its values are no numbers"
         return
@@ -282,25 +296,25 @@ def _add_chart(curves: Curves, data: PlotData, before: PlotData | None) -> None:
     is_scatter = data.template.startswith("scatter")
     differing: dict[str, Points] = {}
     if before and not is_scatter:
-        for name, points in _numbers(before).items():
+        for name, points in _numeric_points(before).items():
             if points and points != lines.get(name):
                 differing[name] = points
     curves.charts.append(Chart(data.title, data.x_label, data.y_label, lines, differing, is_scatter))
 
 
-def _numbers(data: PlotData) -> dict[str, Points]:
-    """Return the points of each line, as far as they are numbers."""
+def _numeric_points(data: PlotData) -> dict[str, Points]:
+    """Return the points of each line, without those that are not numbers."""
     lines: dict[str, Points] = {}
     for name, points in data.lines.items():
         lines[name] = []
         for pair in points:
-            x, y = map(_number, pair)
+            x, y = map(_finite_number, pair)
             if x is not None and y is not None:
                 lines[name].append((x, y))
     return lines
 
 
-def _number(value: Any) -> float | None:
+def _finite_number(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     try:
@@ -311,14 +325,14 @@ def _number(value: Any) -> float | None:
 
 
 def draw(chart: Chart) -> str:
-    """Return the address of a chart's picture, an SVG without title and legend.
+    """Draw a chart as SVG without title and legend, and return it as a `data:` address.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
     """
     import matplotlib.figure
 
-    # The font may lack letters of a label; a browser has them.
+    # matplotlib warns about letters that its font lacks, but the browser draws the labels with its own fonts.
     with matplotlib.rc_context(fname=STYLE), warnings.catch_warnings(action="ignore"):
         canvas = matplotlib.figure.Figure()
         axes = canvas.subplots()
@@ -335,7 +349,7 @@ def draw(chart: Chart) -> str:
                 )
         if {chart.x_label, chart.y_label} in DIAGONALS:
             axes.autoscale_view()
-            axes.autoscale(False)  # the diagonal belongs to no data
+            axes.autoscale(False)  # the diagonal must not change the range of the axes
             axes.axline((0, 0), slope=1, color="#8a94a0", linestyle=":", linewidth=1)
         content = io.BytesIO()
         canvas.savefig(content, format="svg", metadata={"Creator": None, "Date": None})

@@ -1,5 +1,8 @@
-"""Answers of DVC itself: the project as it opens it, what it refuses in one line, templates of a dvc.yaml,
-files that .dvcignore hides, the points of a plot."""
+"""Calls into DVC's internals, for what DVC itself must decide.
+
+They open the project, turn DVC's errors into one line, resolve the templates of a dvc.yaml, tell which files
+a .dvcignore hides, and find the points of a plot.
+"""
 
 import copy
 import functools
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ..errors import DISK_FULL, LocatableError, ProjectError, UnreadableError, disk_full, joined_lines
-from ..model import no_text
+from ..model import command_fault
 from . import require_regular
 from .parsing import TooLargeError, require_bounded_yaml
 
@@ -25,29 +28,30 @@ if TYPE_CHECKING:
     from dvc.fs import FileSystem
     from dvc.repo import Repo
 
-# Packages whose errors are DVC's answers.
+# Errors raised in one of these packages count as DVC's.
 DVC_PACKAGES = ("dvc", "dvc_data", "dvc_objects", "scmrepo")
-# Texts that are remembered; a trial reads a handful.
-REMEMBERED = 200
+# The number of parsed texts to cache; a trial reads a handful.
+MOST_CACHED = 200
 
 
 @functools.cache
 def remember_parsed_yaml() -> None:
-    """Have DVC remember what it parsed: it reads dvc.yaml and dvc.lock a dozen times in each experiment.
+    """Patch DVC to cache parsed YAML, since it reads dvc.yaml and dvc.lock a dozen times per experiment.
 
-    With its parser, which is pure Python, that takes longer than all other bookkeeping of a trial.
+    DVC's parser is pure Python: without the patch, parsing takes longer than all other bookkeeping of a
+    trial.
     """
     from dvc.utils import strictyaml
     from dvc.utils.serialize import _yaml
 
     bound_what_dvc_reads()
     original = _yaml.parse_yaml
-    remembered = functools.lru_cache(REMEMBERED)(original)
+    cached = functools.lru_cache(MOST_CACHED)(original)
 
     def parse_yaml(text: str, path: str, typ: str = "safe") -> Any:
         if typ != "safe":
-            return original(text, path, typ)  # a document to be edited
-        return copy.deepcopy(remembered(text, path))
+            return original(text, path, typ)  # DVC is going to edit and write the parsed document
+        return copy.deepcopy(cached(text, path))
 
     _yaml.parse_yaml = parse_yaml
     strictyaml.parse_yaml = parse_yaml
@@ -55,9 +59,9 @@ def remember_parsed_yaml() -> None:
 
 @functools.cache
 def bound_what_dvc_reads() -> None:
-    """Have DVC refuse YAML that is too large or expands to too much, and settings without end.
+    """Patch DVC to refuse YAML that is too large or expands to too many values, and endless settings files.
 
-    What DVC parses then raises UnreadableError, which names the file.
+    DVC then raises UnreadableError, which names the file.
     """
     from dvc.config import Config
     from dvc.utils import strictyaml
@@ -71,13 +75,13 @@ def bound_what_dvc_reads() -> None:
         except TooLargeError as error:
             raise UnreadableError(f"{path}: {error}") from None
         except yaml.YAMLError:
-            pass  # DVC says what is wrong, and where
+            pass  # DVC reports what is wrong, and where
         return original(text, path, typ)
 
     load_file = Config.load_file
 
     def load_settings(path: str, fs: Any = None) -> Any:
-        # Of an import, a `.dvc` file can name any file of this machine for the settings of its source.
+        # The `.dvc` file of an import can name any file of this machine as the settings of its source.
         if fs is None:
             require_regular(Path(path))
         return load_file(path, fs)
@@ -89,11 +93,11 @@ def bound_what_dvc_reads() -> None:
 
 @contextmanager
 def open_repo(root: Path) -> Iterator["Repo"]:
-    """Open the project around a folder as DVC does.
+    """Open the DVC project that contains a folder, and close it at the end.
 
     Raises:
-        ProjectError: Git may read this repository; DVC, whose Git library knows fewer formats, does not;
-            or DVC refuses something in the project.
+        ProjectError: the folder is not in a DVC project, DVC refuses something in it, or DVC's Git library,
+            which supports fewer formats than Git, cannot read the repository.
     """
     from dulwich.repo import UnsupportedExtension, UnsupportedVersion
     from dvc.exceptions import NotDvcRepoError
@@ -116,10 +120,13 @@ def open_repo(root: Path) -> Iterator["Repo"]:
 
 @contextmanager
 def dvc_errors(kind: type[LocatableError] = ProjectError) -> Iterator[None]:
-    """Turn all that DVC raises, whatever its type, into one line for the user.
+    """Turn any exception that DVC raises, whatever its type, into one line for the user.
+
+    Args:
+        kind: the type of error to raise instead.
 
     Raises:
-        LocatableError: of that kind, with DVC's own reason.
+        LocatableError: of type `kind`, with DVC's reason as its message.
     """
     try:
         yield
@@ -133,7 +140,7 @@ def dvc_errors(kind: type[LocatableError] = ProjectError) -> Iterator[None]:
 
 
 def _is_of_dvc(error: Exception) -> bool:
-    """Return whether an error was raised in DVC, or in what DVC called."""
+    """Return whether an error was raised by DVC, or by code that DVC called."""
     packages = {type(error).__module__.partition(".")[0]}
     trace = error.__traceback__
     while trace is not None:
@@ -144,22 +151,21 @@ def _is_of_dvc(error: Exception) -> bool:
 
 
 def with_causes(error: BaseException) -> str:
-    """Return what an error and its causes say, in one line, each of them once."""
+    """Return the messages of an error and its causes in one line, without duplicates."""
     messages: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
-        message = _in_one_line(cause)
+        message = _message(cause)
         if message and message not in messages:
             messages.append(message)
-        # DVC's schema has the same complaint once more, and more words for it.
-        is_whole = type(cause).__name__ in ("YAMLSyntaxError", "YAMLValidationError")
-        following = cause.__cause__ if cause.__suppress_context__ else cause.__context__
-        cause = None if is_whole else following
+        if type(cause).__name__ in ("YAMLSyntaxError", "YAMLValidationError"):
+            break  # the causes of these two only say the same again, with more words
+        cause = cause.__cause__ if cause.__suppress_context__ else cause.__context__
     return "; ".join(messages) or type(error).__name__
 
 
-def _in_one_line(error: BaseException) -> str:
-    """Return what an error says, with the line of the file where the error knows it."""
+def _message(error: BaseException) -> str:
+    """Return the message of an error in one line, with the line number in the file if the error knows it."""
     from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
 
     if isinstance(error, YAMLSyntaxError):
@@ -177,50 +183,53 @@ def _in_one_line(error: BaseException) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a message of several lines, and lists in it, as one line."""
+    """Join the lines of a message, and the items of lists in it, into one line."""
     listed = re.sub(r":\s*\n\s*- ", ": ", text.strip())
     listed = re.sub(r"\n\s*- ", ", ", listed)
     return " ".join(re.sub(r"(?<=[^.:;,!?])\n+(?=[A-Z])", "; ", listed).split())
 
 
 def path_in_project(repo: "Repo", item: Any) -> str:
-    """Return the path of one of DVC's outputs or dependencies relative to the DVC root; others as they are.
+    """Return the path of a DVC output or dependency, relative to the DVC root.
 
-    Outside of the project it is not that of the clone which DVC reads: a relative one stays relative.
+    A URL or an absolute path is returned as it is written. A path such as `../x` stays relative, so that it
+    does not name the clone in which DVC happens to read it.
     """
-    named: str = item.def_path
-    if "://" in named or os.path.isabs(named):
-        return named
+    declared: str = item.def_path
+    if "://" in declared or os.path.isabs(declared):
+        return declared
     return os.path.relpath(str(item.fs_path), repo.root_dir)
 
 
 def commands_of(stage: Any) -> list[str]:
-    """Return the commands of a stage of DVC's.
+    """Return the commands of a DVC stage.
 
     Raises:
-        ProjectError: one is no text, which DVC only sees when it is to run it.
+        ProjectError: a command is not a string. DVC itself would only notice when it runs the stage.
     """
-    wrong = no_text(stage.cmd)
-    if wrong:
-        raise ProjectError(f"{stage.path_in_repo}: stages.{stage.name}.cmd: {wrong}")
+    fault = command_fault(stage.cmd)
+    if fault:
+        raise ProjectError(f"{stage.path_in_repo}: stages.{stage.name}.cmd: {fault}")
     return stage.cmd if isinstance(stage.cmd, list) else [stage.cmd]
 
 
 def possibly_new_files(stages: Iterable[Any]) -> Iterator[str]:
-    """Yield files for Git to keep that a first run of these stages creates."""
+    """Yield the files for Git to track that a first run of the stages may create."""
     for stage in stages:
         yield str(Path(stage.path).with_name("dvc.lock"))
         for out in stage.outs:
-            if not out.is_in_repo:
-                continue
-            # What DVC keeps, it has Git ignore.
-            yield str(Path(out.fs_path).with_name(".gitignore")) if out.use_scm_ignore else out.fs_path
+            if out.is_in_repo and out.use_scm_ignore:
+                # DVC's cache keeps the output, and DVC adds the output to a .gitignore.
+                yield str(Path(out.fs_path).with_name(".gitignore"))
+            elif out.is_in_repo:
+                yield out.fs_path
 
 
 def edited_in_workspace(root: Path) -> dict[str, str]:
-    """Return the present hash by path of each file or folder that DVC keeps and that differs from its record.
+    """Return the current hash of each file or folder in the workspace that differs from its record, by path.
 
-    A file that is not in the workspace is left out: it may only not have been pulled.
+    Only outputs in DVC's cache count. A file that is not in the workspace is left out, because it may just
+    not have been pulled yet.
 
     Raises:
         ProjectError: DVC cannot open the project, or cannot read one of its files.
@@ -229,9 +238,9 @@ def edited_in_workspace(root: Path) -> dict[str, str]:
     with open_repo(root) as repo, dvc_errors():
         for out in repo.index.outs:
             if out.use_cache and out.hash_info and out.is_in_repo and out.exists:
-                present = out.get_hash()
-                if present != out.hash_info:
-                    edited[path_in_project(repo, out)] = str(present.value)
+                current = out.get_hash()
+                if current != out.hash_info:
+                    edited[path_in_project(repo, out)] = str(current.value)
     return edited
 
 
@@ -240,11 +249,11 @@ class PlotData:
     """The points of a plot.
 
     Attributes:
-        title: of the plot.
-        x_label: of the axis; `step` where lines of the file are counted.
-        y_label: of the other one.
-        template: by which DVC draws it, empty where that is not said.
-        lines: points (x, y) by the name of the line, as the files have them.
+        title: the title of the plot.
+        x_label: the label of the x axis; `step` if x is the position in the file.
+        y_label: the label of the y axis.
+        template: the name of DVC's template for the plot; empty if dvc.yaml names none.
+        lines: the points (x, y) of each line by its name, with the values as they are in the files.
     """
 
     title: str
@@ -255,26 +264,26 @@ class PlotData:
 
 
 def plot_data(name: str, settings: Mapping[str, Any], contents: Mapping[str, Any]) -> PlotData:
-    """Have DVC find the points of a plot.
+    """Return the points of a plot, as DVC finds them.
 
     Args:
-        name: of the plot; its path, where the settings name no files.
-        settings: as dvc.yaml has them.
-        contents: of its files by path, parsed.
+        name: the name of the plot; this is the path of its file unless the settings name files.
+        settings: the settings of the plot in dvc.yaml.
+        contents: the parsed content of the plot's files, by path.
 
     Raises:
-        ValueError: the files have no such points.
+        ValueError: the files do not contain the values that the settings name.
     """
     from dvc.exceptions import DvcException
     from dvc.render.converter.vega import VegaConverter
 
     try:
-        points, found = VegaConverter(name, dict(contents), dict(settings)).flat_datapoints("")
+        points, properties = VegaConverter(name, dict(contents), dict(settings)).flat_datapoints("")
     except DvcException as error:
         raise ValueError(one_line(str(error))) from None
     except (AttributeError, IndexError, KeyError, StopIteration, TypeError) as error:
         raise ValueError(f"not as a plot's file is: {error!r}") from None
-    # A line is named after its file, its column or both: after what tells it from the others.
+    # Name each line after its column, its file or both, as far as needed to distinguish it from the others.
     several_files = len({point["filename"] for point in points}) > 1
     several_columns = len({point["field"] for point in points}) > 1
     lines: dict[str, list[tuple[Any, Any]]] = {}
@@ -284,18 +293,19 @@ def plot_data(name: str, settings: Mapping[str, Any], contents: Mapping[str, Any
             line = point["field"]
         elif several_columns:
             line = f"{line} {point['field']}"
-        lines.setdefault(line, []).append((point.get(found["x"]), point.get(found["y"])))
+        x, y = point.get(properties["x"]), point.get(properties["y"])
+        lines.setdefault(line, []).append((x, y))
     return PlotData(
         title=str(settings.get("title") or name),
-        x_label=str(found.get("x_label") or ""),
-        y_label=str(found.get("y_label") or ""),
+        x_label=str(properties.get("x_label") or ""),
+        y_label=str(properties.get("y_label") or ""),
         template=str(settings.get("template") or ""),
         lines=lines,
     )
 
 
 def schema_fault(definition: dict[str, Any]) -> str:
-    """Return what DVC's schema refuses in a dvc.yaml, by its key; empty where DVC takes it."""
+    """Return what DVC's schema refuses in a dvc.yaml, with the key; empty if DVC accepts the file."""
     from dvc.dvcfile import ProjectFile
 
     try:
@@ -311,8 +321,8 @@ class ResolvedPipeline:
     """A dvc.yaml whose templates are resolved.
 
     Attributes:
-        definition: its content.
-        variables: values that the templates name, by file and dotted key; the file as seen from the Git root.
+        definition: the content of the file after templates are resolved.
+        variables: the values that the templates use, by file (relative to the Git root) and dotted key.
     """
 
     definition: dict[str, Any]
@@ -322,20 +332,21 @@ class ResolvedPipeline:
 def resolve_pipeline(
     definition: dict[str, Any], folder: str, read: Callable[[str], bytes | None]
 ) -> ResolvedPipeline:
-    """Have DVC resolve the templates of a dvc.yaml.
+    """Resolve the templates of a dvc.yaml, with DVC.
 
     Args:
-        definition: content of the file, parsed.
-        folder: where the file is, seen from the Git root; empty for the root itself.
-        read: content of a file, by its path as seen from the Git root; None where there is none.
+        definition: the parsed content of the file.
+        folder: the folder of the file, relative to the Git root; empty for the root itself.
+        read: returns the content of a file by its path relative to the Git root; None if there is no file.
 
     Raises:
-        UnreadableError: DVC refuses it; the message is what DVC says.
+        UnreadableError: DVC refuses the file; the message is DVC's.
     """
     from dvc.parsing import DataResolver
 
     with dvc_errors(UnreadableError):
-        resolver = DataResolver(SimpleNamespace(fs=_Files(read), config={}), folder, definition)
+        repo = SimpleNamespace(fs=_FileSystem(read), config={})
+        resolver = DataResolver(repo, folder, definition)
         resolved = {
             "stages": resolver.resolve()["stages"],
             "metrics": resolver.resolve_metrics(),
@@ -347,8 +358,8 @@ def resolve_pipeline(
     return ResolvedPipeline({**definition, **resolved}, variables)
 
 
-class _Files:
-    """As much of a file system as DVC asks for to resolve templates."""
+class _FileSystem:
+    """The part of a file system that DVC uses while it resolves templates."""
 
     def __init__(self, read: Callable[[str], bytes | None]) -> None:
         self._read = read
@@ -369,51 +380,51 @@ class _Files:
 
 
 def _variables(resolver: Any, definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return values of files that templates name.
+    """Return the values from files that templates use, by file and dotted key.
 
-    DVC keeps track of those in stages, but not of sections, of what `foreach` and `matrix` name, and of what
-    templates outside of stages do: it shows all of params.yaml.
+    DVC tracks the values that templates in stages use. It does not track whole sections, the values that
+    `foreach` and `matrix` use, and templates outside of stages; these are added here.
     """
     from dvc.parsing.context import ContextError
 
-    found: dict[str, dict[str, Any]] = {}
+    variables: dict[str, dict[str, Any]] = {}
     for tracked in resolver.tracked_vars.values():
         for file, values in tracked.items():
-            found.setdefault(file, {}).update(values)
-    for name in _named_by_templates(definition):
+            variables.setdefault(file, {}).update(values)
+    for name in _template_names(definition):
         try:
             node = resolver.context.select(name)
         except ContextError:
-            continue  # of a loop, or of a stage's own `vars`
+            continue  # a loop variable, or from a stage's own `vars`
         for file, dotted, value in _leaves(node):
-            found.setdefault(file, {})[dotted] = value
-    for values in found.values():
-        # Without items of a list that is there as a whole.
-        lists = tuple(f"{dotted}." for dotted, value in values.items() if isinstance(value, list))
+            variables.setdefault(file, {})[dotted] = value
+    for values in variables.values():
+        # Drop the items of each list that is already there as a whole.
+        list_prefixes = tuple(f"{dotted}." for dotted, value in values.items() if isinstance(value, list))
         for dotted in list(values):
-            if dotted.startswith(lists):
+            if dotted.startswith(list_prefixes):
                 del values[dotted]
-    return found
+    return variables
 
 
-def _named_by_templates(value: Any) -> Iterator[str]:
-    """Yield what stands between the braces of each `${...}` in a value."""
+def _template_names(value: Any) -> Iterator[str]:
+    """Yield the name inside each `${...}` in a value and in everything nested in it."""
     from dvc.parsing.interpolate import get_matches
 
     match value:
         case str():
-            for found in get_matches(value):
-                yield found["inner"].strip()
+            for template in get_matches(value):
+                yield template["inner"].strip()
         case dict():
             for item in value.values():
-                yield from _named_by_templates(item)
+                yield from _template_names(item)
         case list():
             for item in value:
-                yield from _named_by_templates(item)
+                yield from _template_names(item)
 
 
 def _leaves(node: Any) -> Iterator[tuple[str, str, Any]]:
-    """Yield file, dotted key and value of what a name of DVC's stands for, if a file says it."""
+    """Yield file, dotted key and value of each leaf below a node of DVC's context that comes from a file."""
     from dvc.parsing.context import CtxDict
 
     if isinstance(node, CtxDict):
@@ -424,7 +435,7 @@ def _leaves(node: Any) -> Iterator[tuple[str, str, Any]]:
 
 
 def hidden_in_revision(top: Path, rev: str, prefix: str, paths: Iterable[str]) -> frozenset[str]:
-    """Return those of some files that DVC does not see in a checkout of a revision.
+    """Return the paths that a `.dvcignore` hides from DVC in a revision.
 
     Raises:
         UnreadableError: a `.dvcignore` is broken.
@@ -435,7 +446,7 @@ def hidden_in_revision(top: Path, rev: str, prefix: str, paths: Iterable[str]) -
 
 
 def hidden_in_workspace(root: Path, paths: Iterable[str]) -> frozenset[str]:
-    """Return those of some files that DVC does not see in a workspace.
+    """Return the paths that a `.dvcignore` hides from DVC in a workspace.
 
     Raises:
         UnreadableError: a `.dvcignore` is broken.
@@ -446,11 +457,12 @@ def hidden_in_workspace(root: Path, paths: Iterable[str]) -> frozenset[str]:
 
 
 def _hidden(fs: "FileSystem", root: str, paths: Iterable[str]) -> frozenset[str]:
+    """Return the paths that DVC's filter for .dvcignore files hides in a file system."""
     from dvc.exceptions import DvcException
     from dvc.ignore import DvcIgnoreFilter
 
     try:
-        ignored = DvcIgnoreFilter(fs, root)
-        return frozenset(path for path in paths if ignored.is_ignored_file(fs.join(root, path)))
+        ignore = DvcIgnoreFilter(fs, root)
+        return frozenset(path for path in paths if ignore.is_ignored_file(fs.join(root, path)))
     except (DvcException, ValueError, re.error) as error:
         raise UnreadableError(f".dvcignore: {joined_lines(error)}") from None

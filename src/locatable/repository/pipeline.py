@@ -1,4 +1,4 @@
-"""Stages as DVC's own loader reads them, of a revision or a checkout: what an orchestrator has to know.
+"""The stages of a revision or a checkout as DVC's own loader reads them, for orchestrators and `declare`.
 
 from locatable import pipeline
 for address, stage in pipeline("HEAD").stages.items():
@@ -28,12 +28,13 @@ from .dvc_repo import commands_of, open_repo, path_in_project
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What a rebuild has to fetch and to run, by DVC's addresses (`train`, `pipelines/a/dvc.yaml:train@x`).
+    """The data to fetch and the stages to run for a rebuild.
 
     Attributes:
-        rev: the commit that it was read from; empty for a checkout.
-        sources: `.dvc` files with source data.
-        stages: all stages by their address, each after those that it needs.
+        rev: the commit that the pipeline was read from; empty for a checkout.
+        sources: paths of the `.dvc` files with source data.
+        stages: all stages by their DVC address (`train`, `pipelines/a/dvc.yaml:train@x`), each after the
+            stages that it needs.
     """
 
     rev: str
@@ -42,14 +43,16 @@ class Pipeline:
 
 
 def pipeline(rev: str = "HEAD", repo: str | Path = ".") -> Pipeline:
-    """Return stages, commands and edges of a revision, read by DVC from Git: nothing is checked out.
+    """Return the stages of a revision, their commands and dependencies.
+
+    DVC reads them from Git, without a checkout.
 
     Args:
         rev: a Git revision, or the name of an experiment.
         repo: a folder of the repository.
 
     Raises:
-        UsageError: there is no DVC project.
+        UsageError: the folder is not in a DVC project.
         NotFoundError: there is no such revision.
         ProjectError: DVC cannot read the pipeline.
     """
@@ -57,18 +60,18 @@ def pipeline(rev: str = "HEAD", repo: str | Path = ".") -> Pipeline:
 
 
 def read_pipeline(root: Path, targets: Iterable[str], rev: str | None = None) -> Pipeline:
-    """Ask DVC for stages, and for all that they need.
+    """Return the target stages and all stages that these need, as DVC reads them.
 
     Args:
-        root: of a DVC project.
-        targets: stages, as after `dvc repro`; all if there are none.
-        rev: a Git revision, or the name of an experiment; None for what is checked out.
+        root: the root of a DVC project.
+        targets: stages, in the form that `dvc repro` takes in the root; if empty, all stages of the project.
+        rev: a Git revision, or the name of an experiment; None for the checkout.
 
     Raises:
         NotFoundError: there is no such revision.
         ProjectError: there is no such stage, or DVC cannot read the pipeline.
     """
-    # DVC looks for stages in the working folder.
+    # DVC resolves the targets relative to the working directory.
     with chdir(root), open_repo(root) as repo:
         try:
             with repo.switch(rev) if rev else nullcontext("") as commit:
@@ -78,7 +81,8 @@ def read_pipeline(root: Path, targets: Iterable[str], rev: str | None = None) ->
 
 
 def _pipeline(repo: Repo, commit: str, targets: list[str]) -> Pipeline:
-    # Edges lead from a stage to those that it needs.
+    """Collect the targets, and all stages that they need, from DVC's graph; without targets, all stages."""
+    # Each edge leads from a stage to a stage that it needs.
     graph = repo.index.graph
     needed = set() if targets else set(graph)
     for target in targets:
@@ -98,7 +102,7 @@ def _pipeline(repo: Repo, commit: str, targets: list[str]) -> Pipeline:
 
 
 def _address(stage: DvcStage) -> str:
-    """Return what DVC calls a stage in the root; its own `addressing` is seen from the working folder."""
+    """Return a stage's DVC address in the root. DVC's `addressing` is relative to the working directory."""
     path: str = stage.path_in_repo
     name = getattr(stage, "name", None)  # a `.dvc` file has none
     if name is None:
@@ -107,23 +111,23 @@ def _address(stage: DvcStage) -> str:
 
 
 def has_default_remote(root: Path) -> bool:
-    """Return whether `dvc push` of a project has somewhere to push to."""
+    """Return whether a project has a default remote, to which `dvc push` can push."""
     return bool(Config(str(root / ".dvc"))["core"].get("remote"))
 
 
-# Stages by the dvc.yaml and the key of the entry below `stages` that they are made from: one stage, or as
-# many as `foreach` or `matrix` say.
+# The stages of each entry in the `stages` section of a dvc.yaml: one, or several from `foreach` or `matrix`.
+# The key has the path of the dvc.yaml and the name of the entry.
 Entries = dict[tuple[str, str], list[Stage]]
 
 
 @dataclass(frozen=True)
 class Declarations:
-    """What the stages of a project declare, as it is checked out.
+    """The declarations in the dvc.yaml files of a checkout.
 
     Attributes:
-        project: the project's root.
-        entries: those asked for, in DVC's order.
-        outputs: paths of what all stages of the project write.
+        project: the root of the project.
+        entries: the requested entries, in DVC's order.
+        outputs: paths of the outputs of all stages of the project, requested or not.
     """
 
     project: Path
@@ -132,60 +136,55 @@ class Declarations:
 
 
 def read_declarations(folder: Path, names: Sequence[str] = ()) -> Declarations:
-    """Ask DVC for the stages of the project around a folder.
+    """Return the declared stages of a project, as DVC reads them.
 
     Args:
-        folder: anywhere in the project.
-        names: as `dvc repro` takes them, relative to the working directory; all stages, if there are none.
+        folder: any folder of the project.
+        names: stages, in the form that `dvc repro` takes, relative to the working directory; if empty, all
+            stages of the project.
 
     Raises:
-        NotFoundError: there is no stage of that name.
-        ProjectError: there is no DVC project, or DVC cannot read one of its files.
+        NotFoundError: there is no stage with one of the names.
+        ProjectError: the folder is not in a DVC project, or DVC cannot read one of its files.
     """
     with open_repo(folder) as repo:
-        everything = repo.index.stages
-        chosen = set()
-        for name in names:
-            chosen |= _entries_named(repo, name)
+        stages = repo.index.stages
         root = Path(repo.root_dir)
+        requested = set()
+        for name in names:
+            try:
+                requested |= {_entry(stage, root) for stage in repo.stage.collect(name)}
+            except (StageNotFound, StageFileDoesNotExistError) as error:
+                raise NotFoundError(f"{name}: no such stage; `dvc stage list --all` names them") from error
         entries: Entries = {}
-        for stage in everything:
+        for stage in stages:
             entry = _entry(stage, root)
-            if entry and (not names or entry in chosen):
+            if entry and (not names or entry in requested):
                 entries.setdefault(entry, []).append(declared_stage(repo, stage))
         return Declarations(root, entries, frozenset(_paths(repo, repo.index.outs)))
 
 
-def _entries_named(repo: Repo, name: str) -> set[tuple[str, str]]:
-    """Return the entries of the stages that a name stands for."""
-    try:
-        stages = repo.stage.collect(name)
-    except (StageNotFound, StageFileDoesNotExistError) as error:
-        raise NotFoundError(f"{name}: no such stage; `dvc stage list --all` names them") from error
-    return set(filter(None, (_entry(stage, Path(repo.root_dir)) for stage in stages)))
-
-
 def _entry(stage: object, root: Path) -> tuple[str, str] | None:
-    """Return the dvc.yaml and the key of the entry that a stage is made from; None for a `.dvc` file."""
+    """Return the dvc.yaml and the name of the entry that declares a stage; None for a `.dvc` file."""
     if not isinstance(stage, PipelineStage):
         return None
     return Path(stage.path).relative_to(root).as_posix(), str(stage.raw_data.generated_from or stage.name)
 
 
 def declared_stage(repo: Repo, stage: DvcStage) -> Stage:
-    """Return what a stage of DVC's declares, params and what is recorded aside."""
-    read = [dep for dep in stage.deps if not isinstance(dep, ParamsDependency)]
-    written = _paths(repo, stage.outs)
+    """Convert a DVC stage into a `Stage`, without params and records."""
+    deps = [dep for dep in stage.deps if not isinstance(dep, ParamsDependency)]
+    outs = {path: Output(path) for path in _paths(repo, stage.outs)}
     folder, _, _ = stage.path_in_repo.rpartition("/")
     return Stage(
         address=address_of(folder, stage.name),
         folder=repo.fs.relpath(stage.wdir, repo.root_dir),
         cmd=commands_of(stage),
-        deps=_paths(repo, read),
-        outs=dict(zip(written, map(Output, written), strict=True)),
+        deps=_paths(repo, deps),
+        outs=outs,
     )
 
 
 def _paths(repo: Repo, items: Iterable[Any]) -> tuple[str, ...]:
-    """Return paths of outputs or dependencies of DVC's, relative to the DVC root."""
+    """Return the paths of DVC outputs or dependencies, relative to the DVC root."""
     return tuple(path_in_project(repo, item) for item in items)

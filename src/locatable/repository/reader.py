@@ -1,13 +1,14 @@
-"""Revisions and experiments of a DVC repository, many at a time.
+"""A reader of revisions and experiments of a DVC repository, many at a time.
 
-Read from Git objects alone: no checkout, no DVC lock; nothing is written.
+It reads only Git's objects: it needs no checkout, takes no lock of DVC, and writes nothing.
 """
 
 import posixpath
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Self
 
@@ -19,17 +20,20 @@ from . import limits
 from .dvc_files import split_rules
 from .snapshot import Repository, Snapshot
 
-# Revisions that are read together, and so whose locks are in memory together: each can be of some MB.
+# The number of revisions to read together. More would need more memory: the lock of each can have some MB.
 TOGETHER = 50
-# How `git for-each-ref` is to list experiments, and such a line. Other names below refs/exps/ (stash, apply,
-# celery, exec, temp) are notes that DVC keeps for itself. Asked for more, Git stops at a missing commit.
-LISTED = ("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
-_LINE = re.compile(r"(?P<rev>\w+) refs/exps/(?P<baseline>[0-9a-f]{2}/[0-9a-f]{38,62})/(?P<name>[^/ \n]+)")
-# A search commits its trials under this subject, which stays when an experiment is renamed.
+# The Git command that lists experiments, and the form of its lines. Other refs below refs/exps/ (stash,
+# apply, celery, exec, temp) are DVC's internal ones. The format has no field that needs the commit itself,
+# because Git would stop at the first missing commit.
+_LIST_EXPERIMENTS = ("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
+_EXPERIMENT = re.compile(
+    r"(?P<rev>\w+) refs/exps/(?P<baseline>[0-9a-f]{2}/[0-9a-f]{38,62})/(?P<name>[^/ \n]+)"
+)
+# The subject of a trial's commit. It tells the study even after the experiment has been renamed.
 _TRIAL = re.compile(r"search: (?P<study>.+)-\d+")
-# The folder that makes the one around it a project.
+# A folder that contains this folder is the root of a DVC project.
 MARK = ".dvc"
-# Where commits with results are looked for, besides experiments.
+# The Git options for the commits that are searched for results, besides experiments.
 BRANCHES = ("--branches", "--remotes", "--tags")
 
 
@@ -37,12 +41,12 @@ class Reader(Repository):
     """Reads revisions of a DVC repository; a context manager.
 
     Raises:
-        GitError: there is no Git repository.
+        GitError: the folder is not in a Git repository.
     """
 
     def __init__(self, repo: str | Path) -> None:
         super().__init__(repo)
-        # Commits of experiments that this clone lacks.
+        # Experiments whose commit is missing from this clone.
         self._missing: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -52,16 +56,16 @@ class Reader(Repository):
         self.objects.close()
 
     def experiments(self) -> list[Experiment]:
-        """Return all experiments, oldest first, those whose baseline is on no branch included.
+        """Return all experiments, oldest first, including those whose baseline is on no branch.
 
-        One whose commit this clone lacks, which is damage, comes first; its snapshot says what is missing.
+        An experiment whose commit is missing, in a damaged clone, comes first; its snapshot says so.
         """
-        listed = git(self.root, *LISTED).split("\n")
-        refs = [match for match in map(_LINE.fullmatch, listed) if match]
+        lines = git(self.root, *_LIST_EXPERIMENTS).split("\n")
+        refs = [match for match in map(_EXPERIMENT.fullmatch, lines) if match]
         commits = self.objects.read(ref["rev"] for ref in refs)
         experiments = []
         for ref, commit in zip(refs, commits, strict=True):
-            text = commit[1].decode(errors="replace") if commit else ""
+            text = commit.content.decode(errors="replace") if commit else ""
             if not text:
                 self._missing.add(ref["rev"])
             trial = _TRIAL.fullmatch(subject(text))
@@ -73,50 +77,47 @@ class Reader(Repository):
                 study=trial["study"] if trial else None,
             )
             experiments.append(experiment)
-        return sorted(experiments, key=lambda one: (one.committed, one.name, one.rev))
+        return sorted(experiments, key=attrgetter("committed", "name", "rev"))
 
     def limits(self) -> list[str]:
-        """Return a sentence about each kind of commits that this clone may lack."""
+        """Return a sentence for each kind of commits that this clone may lack."""
         return limits(self.root, bool(self.experiments()))
 
     def foreign_projects(self, experiments: Iterable[Experiment]) -> dict[str, str]:
-        """Return those of some experiments that other projects in the same Git repository made.
+        """Return the experiments that belong to another project in the same Git repository.
 
-        What they changed is theirs alone.
+        An experiment belongs to another project if it changed files of that project and none of this one.
 
         Returns:
-            Path from the Git root to the other project, by the experiment's commit; `.` for the root itself.
+            The other project by the experiment's commit, as a path relative to the Git root (`.` for the
+            root).
         """
         baselines = {experiment.rev: experiment.baseline for experiment in experiments}
-        before = self._trees(dict.fromkeys(baselines.values()))
-        # One project alone: nearly all repositories.
-        shared = set()
-        for rev, tree in before.items():
-            projects = set(projects_in(self.objects, tree))
-            if projects - {self.prefix}:
-                shared.add(rev)
-        after = self._trees(rev for rev, baseline in baselines.items() if baseline in shared)
+        baseline_trees = self._trees(dict.fromkeys(baselines.values()))
+        # Nearly all repositories contain only one project, and then no experiment has to be compared.
+        shared_baselines = set()
+        for rev, tree in baseline_trees.items():
+            if set(projects_in(self.objects, tree)) - {self.prefix}:
+                shared_baselines.add(rev)
+        trees = self._trees(rev for rev, baseline in baselines.items() if baseline in shared_baselines)
         foreign = {}
-        for rev, tree in after.items():
-            old: TreeEntry = (FOLDER, before[baselines[rev]])
-            changed = set(_changed_projects(self.objects, old, (FOLDER, tree)))
+        for rev, tree in trees.items():
+            before: TreeEntry = (FOLDER, baseline_trees[baselines[rev]])
+            changed = set(_changed_projects(self.objects, before, (FOLDER, tree)))
             if changed and self.prefix not in changed:
                 foreign[rev] = min(changed) or "."
         return foreign
 
     def _trees(self, revs: Iterable[str]) -> dict[str, str]:
-        """Return the tree of each commit that this clone has, and read all that is in it."""
-        wanted = list(revs)
-        trees = {}
-        answers = self.objects.read(f"{rev}^{{tree}}" for rev in wanted)
-        for rev, answer in zip(wanted, answers, strict=True):
-            if answer:
-                trees[rev] = answer[0]
-        self.objects.load_trees(trees.values())
-        return trees
+        """Return the tree of each commit that is in this clone, and load all its folders."""
+        commits = list(revs)
+        trees = self.objects.read(f"{rev}^{{tree}}" for rev in commits)
+        ids = {rev: tree.id for rev, tree in zip(commits, trees, strict=True) if tree}
+        self.objects.load_trees(ids.values())
+        return ids
 
     def snapshot(self, rev: str) -> Snapshot:
-        """Return one revision, by any name that Git knows it by.
+        """Read one revision, by any name that Git resolves.
 
         Raises:
             NotFoundError: there is no such revision.
@@ -124,53 +125,63 @@ class Reader(Repository):
         return next(self.snapshots([rev]))
 
     def snapshots(self, revs: Iterable[str]) -> Iterator[Snapshot]:
-        """Yield many revisions, in their order, far quicker than one at a time.
+        """Read many revisions and yield them in the given order, far faster than one at a time.
 
         Raises:
             NotFoundError: there is no such revision.
         """
-        wanted = list(revs)
-        for start in range(0, len(wanted), TOGETHER):
-            snapshots = deque(self._read_together(wanted[start : start + TOGETHER]))
+        names = list(revs)
+        for start in range(0, len(names), TOGETHER):
+            snapshots = deque(self._read_together(names[start : start + TOGETHER]))
             while snapshots:
-                yield snapshots.popleft()  # and what is read of it can go
+                yield snapshots.popleft()  # popped, so that its memory can be freed after use
 
     def _read_together(self, revs: list[str]) -> list[Snapshot]:
+        """Read the commits, trees and DVC files of a few revisions with few requests to Git."""
         snapshots = []
         for rev, text in self._commits(revs):
             damage = "" if text else self.objects.missing(rev)
             snapshots.append(Snapshot(self, rev, text, tree="", blobs={}, files={}, damage=damage))
         self.objects.fetch_trees(snapshot.root_tree for snapshot in snapshots if snapshot.commit)
-        answers = self.objects.read(f"{snapshot.rev}:{self.prefix}" for snapshot in snapshots)
-        for snapshot, answer in zip(snapshots, answers, strict=True):
-            snapshot.tree = answer[0] if answer else ""
+        trees = self.objects.read(f"{snapshot.rev}:{self.prefix}" for snapshot in snapshots)
+        for snapshot, tree in zip(snapshots, trees, strict=True):
+            snapshot.tree = tree.id if tree else ""
         self.objects.load_trees(snapshot.tree for snapshot in snapshots if snapshot.tree)
         for snapshot in snapshots:
             try:
                 snapshot.blobs = self._blobs_of(snapshot)
             except UnreadableError as error:
                 snapshot.damage = error.message
-        self._load([snapshot for snapshot in snapshots if not snapshot.damage])
+        self._load_files([snapshot for snapshot in snapshots if not snapshot.damage])
         return snapshots
 
     def _blobs_of(self, snapshot: Snapshot) -> dict[str, str]:
-        """Return ids by path of DVC's files in a revision."""
+        """Return the blob ids of DVC's files in a revision, by path, except those a `.dvcignore` hides."""
         if not snapshot.commit:
             return {}
         if not snapshot.tree:
-            # A commit from before the DVC repository has no such folder. A damaged one does not tell.
+            # A commit from before `dvc init` has no such folder. This lookup fails if the tree is damaged.
             self.objects.entry(snapshot.root_tree, posixpath.join(self.prefix, ".dvc"))
-        return self._visible(snapshot, self.objects.matching_files(snapshot.tree))
+        blobs, rules, hideable = split_rules(self.objects.matching_files(snapshot.tree))
+        if rules:
+            try:
+                for path in self.hidden_files(snapshot.rev, snapshot.tree, hideable):
+                    del blobs[path]
+            except UnreadableError:
+                # If a `.dvcignore` is missing from this clone, raise an error that says so. If one is broken,
+                # keep all files.
+                self.objects.blobs(rules)
+        return blobs
 
-    def _load(self, snapshots: list[Snapshot]) -> None:
-        """Give snapshots their files; what this clone lacks of one is no other's damage."""
+    def _load_files(self, snapshots: list[Snapshot]) -> None:
+        """Read the files of all snapshots; note a missing file as damage of its own snapshot only."""
         wanted: list[str] = []
         for snapshot in snapshots:
             wanted += snapshot.blobs.values()
             params_file = self.objects.entry(snapshot.tree, PARAMS_FILE)
             if params_file:
                 wanted.append(params_file)
-        # All at once: one by one, each would cost a round trip.
+        # Read all blobs at once, because reading them one by one would cost a round trip each.
         present = self.objects.preload(wanted)
         for snapshot in snapshots:
             for path, blob in list(snapshot.blobs.items()):
@@ -179,38 +190,25 @@ class Reader(Repository):
                     snapshot.damage = f"{path}: {self.objects.missing(blob)}"
             snapshot.files = BlobContents(self.objects, snapshot.blobs)
 
-    def _visible(self, snapshot: Snapshot, files: Mapping[str, str]) -> dict[str, str]:
-        """Return ids by path of DVC's files in a revision, without those that its `.dvcignore` hides."""
-        others, rules, hideable = split_rules(files)
-        if rules:
-            try:
-                for path in self.hidden_files(snapshot.rev, snapshot.tree, hideable):
-                    del others[path]
-            except UnreadableError:
-                # A rule that this clone lacks is not as good as none; a broken one says so itself.
-                self.objects.blobs(rules)
-        return others
-
     def _commits(self, revs: list[str]) -> list[tuple[str, str]]:
-        """Return id and text of the commits that revisions name.
+        """Return the id and text of each revision's commit.
 
-        No text where an experiment's commit is missing.
+        If the commit of an experiment is missing, its text is empty.
         """
-        answers = self.objects.read(f"{rev}^{{commit}}" for rev in revs)
+        objects = self.objects.read(f"{rev}^{{commit}}" for rev in revs)
         commits = []
-        for rev, answer in zip(revs, answers, strict=True):
-            if answer is None and rev in self._missing:
+        for rev, commit in zip(revs, objects, strict=True):
+            if commit:
+                commits.append((commit.id, commit.content.decode(errors="replace")))
+            elif rev in self._missing:
                 commits.append((rev, ""))
-                continue
-            if answer is None:
+            else:
                 raise NotFoundError(f"{rev}: no such revision in {self.root}")
-            commit, text = answer
-            commits.append((commit, text.decode(errors="replace")))
         return commits
 
 
 def projects_in(objects: GitObjects, tree: str, path: str = "") -> Iterator[str]:
-    """Yield paths of the projects in a tree."""
+    """Yield the paths of the DVC projects in a tree."""
     for name, (mode, child) in objects.entries(tree).items():
         if mode != FOLDER:
             continue
@@ -223,7 +221,15 @@ def projects_in(objects: GitObjects, tree: str, path: str = "") -> Iterator[str]
 def _changed_projects(
     objects: GitObjects, before: TreeEntry, after: TreeEntry, path: str = "", project: str | None = None
 ) -> Iterator[str]:
-    """Yield paths of the projects in which files differ; a file outside of all is in none."""
+    """Yield the path of a project for each file in it that differs; files outside of projects are ignored.
+
+    Args:
+        objects: the Git objects.
+        before: the folder or file at `path` in the old tree.
+        after: the same in the new tree.
+        path: path of the folder or file.
+        project: path of the project around it, if any.
+    """
     if before == after:
         return
     old = objects.entries(before[1]) if before[0] == FOLDER else {}
@@ -232,19 +238,19 @@ def _changed_projects(
         project = path
     if project is not None and not old and not new:
         yield project
-    nothing: TreeEntry = ("", "")
+    absent: TreeEntry = ("", "")
     for name in {**old, **new}:
-        below = posixpath.join(path, name)
-        yield from _changed_projects(objects, old.get(name, nothing), new.get(name, nothing), below, project)
+        child = posixpath.join(path, name)
+        yield from _changed_projects(objects, old.get(name, absent), new.get(name, absent), child, project)
 
 
 @dataclass(frozen=True)
 class Revision:
-    """A commit that a name means.
+    """A commit that a name refers to.
 
     Attributes:
         rev: full id of the commit.
-        experiment: the experiment that it is, None if it is not one.
+        experiment: the experiment with this commit; None if it is not an experiment.
     """
 
     rev: str
@@ -252,57 +258,56 @@ class Revision:
 
 
 def commit_id(reader: Reader, name: str) -> str | None:
-    """Return full id of the commit that Git knows by a name, None when there is none."""
+    """Return the full id of the commit that Git finds by a name; None if there is none."""
     if "\n" in name:
-        return None  # Names are read line by line.
+        return None  # Git reads one name per line, so no name contains a line break.
     commit = reader.objects.read([name + "^{commit}"])[0]
-    return commit[0] if commit else None
+    return commit.id if commit else None
 
 
 def revisions_named(reader: Reader, name: str) -> list[Revision]:
-    """Return what a name means: what Git knows by it, else experiments, as in DVC's commands.
+    """Return the revisions that a name refers to: as in DVC, a Git revision comes before experiments.
 
     Returns:
-        None, one, or several where experiments of different baselines share the name.
+        No revision, one, or several if experiments of different baselines share the name.
     """
     experiments = reader.experiments()
     rev = commit_id(reader, name)
-    if not rev:
-        return [Revision(one.rev, one) for one in experiments if name in (one.name, one.rev)]
-    for experiment in experiments:
-        if experiment.rev == rev:
-            return [Revision(rev, experiment)]
-    return [Revision(rev)]
+    if rev:
+        with_rev = [experiment for experiment in experiments if experiment.rev == rev]
+        return [Revision(rev, with_rev[0] if with_rev else None)]
+    named = [experiment for experiment in experiments if name in (experiment.name, experiment.rev)]
+    return [Revision(experiment.rev, experiment) for experiment in named]
 
 
 def name_in_dvc(reader: Reader, experiment: Experiment) -> str:
-    """Return what DVC's commands take for an experiment: its name, or its commit.
+    """Return an argument by which DVC's commands find an experiment: its name, or its commit.
 
-    A Git revision, or an experiment of another baseline, can have the same name.
+    The name alone does not suffice if a Git revision or an experiment of another baseline has the same name.
     """
-    named = [one.rev for one in revisions_named(reader, experiment.name)]
-    return experiment.name if named == [experiment.rev] else experiment.rev[:12]
+    revs = [revision.rev for revision in revisions_named(reader, experiment.name)]
+    return experiment.name if revs == [experiment.rev] else experiment.rev[:12]
 
 
 def resolve(rev: str) -> str:
-    """Return the commit of a Git revision, or of the experiment of that name, in the current repository.
+    """Return the commit of a Git revision or experiment in the current repository.
 
     Raises:
         CannotTryError: there is no such revision, or several experiments have the name.
         GitError: there is no repository, or Git refuses to read it.
     """
     with Reader(Path.cwd()) as reader:
-        named = revisions_named(reader, rev)
-        if not named:
+        revisions = revisions_named(reader, rev)
+        if not revisions:
             raise CannotTryError(
                 f"{rev}: neither a Git revision nor an experiment here (dvc exp list --all-commits)",
                 hint="; ".join(reader.limits()),
             )
-        if len({one.rev for one in named}) > 1:
+        if len({revision.rev for revision in revisions}) > 1:
             raise CannotTryError(
-                f"{rev}: {len(named)} experiments have this name; give the commit of one of them"
+                f"{rev}: {len(revisions)} experiments have this name; give the commit of one of them"
             )
-        snapshot = reader.snapshot(named[0].rev)
+        snapshot = reader.snapshot(revisions[0].rev)
     if not snapshot.commit:
         raise CannotTryError(f"{rev}: {snapshot.damage}")
     return snapshot.rev

@@ -1,8 +1,9 @@
-"""What DVC runs now, by its own records: nothing is started, locked or written, and Git is not asked.
+"""A reader of DVC's own records of what is running now; it starts, locks and writes nothing, and runs no Git.
 
-DVC keeps a `.run` file of each experiment that it runs. Which process does so is beside it, or in the locks
-of the folder where its stages work; `dvc repro` is known by those locks alone. A worker of a search keeps a
-`.run` file of each trial beside its clone; of one on another machine, the search keeps a copy of both.
+DVC keeps a `.run` file for each experiment that it runs. The process that runs it is recorded in a file
+beside it, or in the locks of the folder where its stages run. A `dvc repro` is only recorded by those locks.
+A worker of a search keeps a `.run` file for each trial beside its clone; if the worker is on another machine,
+the search keeps copies of both.
 """
 
 import json
@@ -26,24 +27,25 @@ from .parsing import MOST_TEXT
 from .snapshot import Snapshot
 
 RECORD = ".run"
-# Where stages of `dvc repro` and of trials run; the other locations are words of DVC's.
+# The locations of a `dvc repro` and of a trial; DVC's own locations have DVC's names.
 REPRO = "repro"
 SEARCH = "search"
-# Seconds for DVC to bring a result into the repository after the process that made it has ended.
+# Seconds that DVC may take to collect the result of an experiment after its process has ended.
 COLLECTING = 60
-# Seconds by which a process can seem younger than a file that names it, for the clocks of file systems.
+# Seconds by which a process can seem younger than a file that names it, because file systems have their own
+# clocks.
 TOLERANCE = 2
-# Seconds in which a broken file may be one that is being written, and between two attempts to read it.
+# Seconds after its last change in which an invalid file may be half written, and between two attempts.
 WRITING = 1
 PAUSE = 0.01
-# When a process was started of which this machine does not say that: before any file that names it.
+# The start time of a process if the system does not tell it; earlier than any file that names the process.
 UNKNOWN = 1
-# As DVC's locks name a command.
+# The command of a `dvc repro` in DVC's locks.
 REPRO_COMMAND = re.compile(r"dvc\S*(\s+--cd\s+\S+|\s+-\S+)*\s+repro(\s|$)")
 
 
 class TaskStatus(IntEnum):
-    """What DVC says in a `.run` file."""
+    """The values of `status` in DVC's `.run` files."""
 
     RUNNING = 2
     SUCCESS = 3
@@ -52,7 +54,7 @@ class TaskStatus(IntEnum):
 
 
 class State(Enum):
-    """How an experiment stands; the values are MLflow's words."""
+    """The state of an experiment, in MLflow's words."""
 
     RUNNING = "RUNNING"
     FINISHED = "FINISHED"
@@ -62,18 +64,18 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Running:
-    """An experiment, a trial or a `dvc repro` that runs, or that ended and whose record is still there.
+    """An experiment, a trial or a `dvc repro` that is running, or that ended and still has a record.
 
     Attributes:
-        id: the same in every process that reads the record, and never that of another run.
-        name: of the experiment; empty for `dvc repro`.
+        id: an id of this run alone, which every process that reads the record computes in the same way.
+        name: the name of the experiment; empty for `dvc repro`.
         baseline: the commit that it started from; empty for `dvc repro`, which starts from HEAD.
         location: `workspace`, `tempdir`, `dvc-task` (the queue), `search` or `repro`.
-        folder: the DVC root that its stages run in; of those on another machine, a copy of what is watched.
-        began: when, in milliseconds since 1970.
-        state: whether it runs.
-        start: a revision that holds what it started with.
-        elsewhere: `HOST:FOLDER` of stages on another machine; else empty.
+        folder: the DVC root its stages run in, or a copy of its watched files if that is on another machine.
+        began: when it began, in milliseconds since 1970.
+        state: whether it is running, or how it ended.
+        start: a revision that contains the files it started with.
+        elsewhere: `HOST:FOLDER` if the stages run on another machine; otherwise empty.
     """
 
     id: str
@@ -88,7 +90,7 @@ class Running:
 
 
 class RunningExperiments:
-    """Finds what runs in a checkout, again and again: a file that did not change is not read again.
+    """Finds what is running in a checkout; made to be asked repeatedly, it only reads files that changed.
 
     Args:
         root: the DVC root.
@@ -97,15 +99,16 @@ class RunningExperiments:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._tmp = root / ".dvc/tmp"
-        # When each file was written, how long it was, and its keys.
+        # The time of the last change, the size and the content of each file that was read.
         self._read: dict[Path, tuple[int, int, dict[str, Any]]] = {}
-        # What each record told that says that its experiment has ended, and when it was written.
+        # The experiments that have ended, by the path of their record, with the time it was written.
         self._ended: dict[str, tuple[int, Running]] = {}
-        # Each `dvc repro` that was found: between two stages, nothing but its process tells that it runs.
+        # The `dvc repro` runs found so far, by process id. Between two stages DVC holds no lock, and only the
+        # process itself shows that it is still running.
         self._repros: dict[int, Running] = {}
 
     def find(self) -> list[Running]:
-        """Return what runs, and what ended of which there still is a record."""
+        """Return the runs in progress, and those that ended but still have a record."""
         found = []
         for place in self._record_files():
             ended = self._ended.get(place)
@@ -117,7 +120,12 @@ class RunningExperiments:
         return found + list(self._repro(found))
 
     def ending_of(self, run_id: str, began: int) -> State:
-        """Return how a run stands of which there is no record: it ended, or is between stages."""
+        """Return the state of a run without a record: it has ended, or is a `dvc repro` between two stages.
+
+        Args:
+            run_id: the id of the run.
+            began: when it began, in milliseconds since 1970.
+        """
         location, *own = run_id.split("-")
         if location == SEARCH:
             return State.KILLED  # most trials without a result are pruned
@@ -129,11 +137,12 @@ class RunningExperiments:
         recorded = _written(self._root / "dvc.lock")
         if recorded < 1_000_000 * began:
             return State.KILLED if pid in self._owners(self._root) else State.FAILED
-        # DVC records a stage when it has given back its locks. Where it took others since then, a stage
-        # failed, or did not have to run: its files are the same in both cases.
+        # DVC writes dvc.lock after it has released the locks of a stage. If it took locks again after that,
+        # the last stage has failed or was skipped; DVC's files do not show which.
         return State.FINISHED if recorded >= _written(self._tmp / "rwlock") else State.KILLED
 
     def _record_files(self) -> Iterator[str]:
+        """Yield the paths of all `.run` files of DVC and of searches."""
         for folder in ("exps/run", "exps/standalone/run"):
             for name in _names(f"{self._tmp}/{folder}"):
                 yield f"{self._tmp}/{folder}/{name}/{name}{RECORD}"
@@ -143,10 +152,10 @@ class RunningExperiments:
                     yield f"{self._tmp}/search/{name}/{file}"
 
     def _experiment(self, file: Path) -> list[Running]:
-        """Return what a `.run` file tells: nothing while it waits or is prepared.
+        """Return the experiment of a `.run` file; empty while it is queued or being prepared.
 
         Raises:
-            KeyError, TypeError or ValueError: it tells something else.
+            KeyError, TypeError or ValueError: the file is not as DVC writes it.
         """
         written, record = self._json(file)
         if not record or record["status"] < TaskStatus.RUNNING:
@@ -156,7 +165,8 @@ class RunningExperiments:
         if location == SEARCH:
             own, start = f"{SEARCH}-{record['name']}-{record['began']}", record["baseline_rev"]
         elif location == "workspace":
-            # One file for all; that of the process is written once.
+            # All experiments in the workspace share one `.run` file, but the file of the process is written
+            # once for each, so the time when it was written identifies the experiment.
             own, start = f"{location}-{self._json(process)[0]}", "refs/exps/exec/EXEC_MERGE"
         else:
             own, start = f"{location}-{file.stem}", file.stem
@@ -177,17 +187,18 @@ class RunningExperiments:
         return [one]
 
     def _state(self, record: Mapping[str, Any], written: int, process: Path, folder: Path) -> State:
+        """Return an experiment's state from its record, or from its process if the record does not decide."""
         status = record["status"]
         if status == TaskStatus.FAILED:
             return State.FAILED
         if status > TaskStatus.FAILED:
-            # Of what was interrupted or killed, DVC says that it has finished, too: without a result.
+            # DVC also writes FINISHED for an experiment that was interrupted or killed, but without a result.
             return State.FINISHED if record.get("result_hash") else State.KILLED
         is_collected = status == TaskStatus.SUCCESS and time.time() - written / 1e9 < COLLECTING
         return State.RUNNING if is_collected or self._is_alive(process, record, folder) else State.KILLED
 
     def _is_alive(self, process: Path, record: Mapping[str, Any], folder: Path) -> bool:
-        """Return whether the process lives that runs an experiment: by its own file, else by the locks."""
+        """Return whether the process of an experiment is alive: the one in its record, or in the locks."""
         written, named = self._json(process)
         pid = record.get("pid") or named.get("pid")
         if pid:
@@ -199,7 +210,7 @@ class RunningExperiments:
         return any(_is_older(pid, locked) for pid, locked in owners.items())
 
     def _repro(self, experiments: list[Running]) -> Iterator[Running]:
-        """Yield each `dvc repro` in the checkout itself: what holds its locks and is no experiment."""
+        """Yield each `dvc repro` of the checkout: a process that holds its locks and runs no experiment."""
         is_experiment = any(one.folder == self._root and one.state is State.RUNNING for one in experiments)
         owners = {} if is_experiment else self._owners(self._root)
         for pid, command in owners.items():
@@ -214,7 +225,7 @@ class RunningExperiments:
                 del self._repros[pid]
 
     def _owners(self, root: Path) -> dict[int, str]:
-        """Return the command by its process of what writes outputs."""
+        """Return the processes that hold a write lock on outputs, as commands by process id."""
         owners = {}
         with suppress(AttributeError, KeyError, TypeError):  # not as DVC writes it
             for owner in self._json(root / ".dvc/tmp/rwlock")[1].get("write", {}).values():
@@ -222,7 +233,10 @@ class RunningExperiments:
         return owners
 
     def _json(self, file: Path) -> tuple[int, dict[str, Any]]:
-        """Return when a file was written, in nanoseconds since 1970, and its keys; none of a broken one."""
+        """Return when a JSON file was written, in nanoseconds since 1970, and its keys.
+
+        The time is 0 if the file does not exist. The keys are empty if the file is broken or has no mapping.
+        """
         while True:
             try:
                 status = file.stat()
@@ -234,7 +248,7 @@ class RunningExperiments:
                 self._read.pop(file, None)
                 return 0, {}
             except ValueError:
-                # Half written: what writes it, is done in no time.
+                # The file may be half written. Its writer needs only a moment, so read it again.
                 if abs(time.time() - status.st_mtime) < WRITING:
                     time.sleep(PAUSE)
                     continue
@@ -245,7 +259,7 @@ class RunningExperiments:
 
 
 def _names(folder: str) -> list[str]:
-    """Return what is in a folder; nothing where it is gone or cannot be read."""
+    """Return the names in a folder; empty if the folder does not exist or cannot be read."""
     try:
         return os.listdir(folder)
     except OSError:
@@ -253,7 +267,7 @@ def _names(folder: str) -> list[str]:
 
 
 def _written(file: str | Path) -> int:
-    """Return when a file was written, in nanoseconds since 1970; 0 where there is none."""
+    """Return when a file was written, in nanoseconds since 1970; 0 if it does not exist."""
     try:
         return os.stat(file).st_mtime_ns
     except OSError:
@@ -261,33 +275,36 @@ def _written(file: str | Path) -> int:
 
 
 def _birth(pid: int) -> int:
-    """Return when a process was started, in milliseconds since 1970; 0 where it has ended."""
+    """Return when a process was started, in milliseconds since 1970; 0 if it has ended."""
     try:
         process = psutil.Process(pid)
         return 0 if process.status() == psutil.STATUS_ZOMBIE else round(1000 * process.create_time())
     except psutil.ZombieProcess:
         return 0
     except psutil.Error:
-        # Another user's, of which some systems tell nothing else.
+        # The process belongs to another user, and some systems then only tell that it exists.
         return UNKNOWN if psutil.pid_exists(pid) else 0
     except (TypeError, ValueError, OverflowError):
         return 0
 
 
 def _since_boot(born: int) -> int:
-    """Return when a process was started as it stays when the clock is set, in milliseconds."""
+    """Return a start time relative to boot, in milliseconds: it does not change when the clock is set."""
     return born - round(1000 * psutil.boot_time())
 
 
 def _is_older(pid: int, written: int) -> bool:
-    """Return whether a process lives, and is the one that was named then: numbers are used again."""
+    """Return whether a process is alive and was started before a file that names it was written.
+
+    Otherwise a new process has got the same number.
+    """
     born = _birth(pid)
     return 0 < born <= written // 1_000_000 + 1000 * TOLERANCE
 
 
 @dataclass
 class WorkingTree(Snapshot):
-    """What a running experiment works with: its revision, with the pipeline and params of its folder.
+    """The files of a running experiment: its start revision, with the pipeline and params of its folder.
 
     Attributes:
         folder: the DVC root that its stages run in.
@@ -297,7 +314,7 @@ class WorkingTree(Snapshot):
 
     @classmethod
     def of(cls, start: Snapshot, folder: Path) -> "WorkingTree":
-        """Return the folder of what started with a revision."""
+        """Return the working tree of an experiment from its start revision and its folder."""
         files = {}
         for path in ("dvc.yaml", *start.files):
             if posixpath.basename(path) == "dvc.yaml" and (folder / path).is_file():
@@ -306,11 +323,11 @@ class WorkingTree(Snapshot):
 
     @cached_property
     def records(self) -> dict[str, Record]:
-        """None: what dvc.lock says is of earlier runs."""
+        """Always empty, because dvc.lock still has the records of earlier runs."""
         return {}
 
     def kept_files(self, path: str) -> dict[str, bytes]:
-        """Return content by path of a file, or of a folder's files, as they are now."""
+        """Return the current content of a file, or of all files in a folder, by path."""
         contents = {}
         for file in files_at(self.folder, path):
             with suppress(OSError):
@@ -318,12 +335,12 @@ class WorkingTree(Snapshot):
         return contents
 
     def read(self, path: str) -> bytes | None:
-        """Return content of a file as it is now, None when there is none."""
+        """Return the current content of a file; None if it does not exist."""
         return self.kept_files(path).get(path)
 
     @property
     def inputs(self) -> list[str]:
-        """Paths of the files that say what it runs, and with which params.
+        """Paths of the files that define the experiment: params files and dvc.yaml files.
 
         Raises:
             UnreadableError: a dvc.yaml is broken.
@@ -336,7 +353,7 @@ class WorkingTree(Snapshot):
         return list(dict.fromkeys(paths))
 
     def measured(self) -> Iterator[str]:
-        """Yield paths of the files of metrics and series that are there.
+        """Yield the paths of the existing files with metrics or series.
 
         Raises:
             UnreadableError: a dvc.yaml is broken.
@@ -351,7 +368,7 @@ class WorkingTree(Snapshot):
 
 
 def files_at(root: Path, path: str) -> Iterator[str]:
-    """Yield paths of a file, or of the files in a folder, that can be read: no pipes, none too large."""
+    """Yield the path of a file, or of a folder's files, except special files and those over `MOST_TEXT`."""
     names = [path]
     for folder, _, files in os.walk(root / path):
         names += [posixpath.join(os.path.relpath(folder, root), file) for file in files]

@@ -1,4 +1,4 @@
-"""What Git knows of one revision of a DVC repository: stages, outputs, params, metrics, source data."""
+"""One revision of a DVC repository, read from Git: stages, outputs, params, metrics and source data."""
 
 import posixpath
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -33,23 +33,23 @@ from . import committed_project, parsing
 from .dvc_files import IGNORE_FILE, Pipelines, is_ignore_file, is_written, lock_stages, may_hide
 from .hashes import BlobHashes, cache_folder, cached_file, files_of, with_hash
 
-# Files whose names end with these are read with every revision.
+# The endings of the names of the files that are read with every revision.
 DVC_FILES = ("dvc.lock", "dvc.yaml", ".dvc", "environment.json")
 
 
 class Repository:
-    """A DVC repository that revisions are read from, by one Git process for all.
+    """A DVC repository to read revisions from, with one Git process for all of them.
 
     Attributes:
         top: root of the Git repository.
-        root: root of the DVC repository, which can be a subfolder of it.
-        prefix: path from `top` to `root`, empty where they are the same.
-        objects: the Git objects around.
-        hashes: what DVC calls the files among them.
-        pipelines: what was read of dvc.yaml files.
+        root: root of the DVC repository, which can be a subfolder of the Git repository.
+        prefix: path from `top` to `root`; empty if they are the same.
+        objects: the reader of Git objects.
+        hashes: DVC's hashes of files that Git tracks.
+        pipelines: the reader of dvc.yaml files.
 
     Raises:
-        GitError: there is no Git repository.
+        GitError: the folder is not in a Git repository.
     """
 
     def __init__(self, repo: str | Path) -> None:
@@ -60,27 +60,27 @@ class Repository:
         self.pipelines = Pipelines(self.prefix)
         self.objects = GitObjects(self.root, (*DVC_FILES, IGNORE_FILE))
         self.hashes = BlobHashes(self.objects, self.full_content)
-        # By what decides it: the rules of all .dvcignore, and the paths.
+        # The hidden files, by the paths and blobs of all .dvcignore files and the paths that were checked.
         self._hidden: dict[tuple[frozenset[str], frozenset[str]], frozenset[str]] = {}
 
     @cached_property
     def cache(self) -> Path:
-        """Folder of the DVC cache, as DVC's settings on this machine say."""
+        """The folder of the DVC cache, according to DVC's settings on this machine."""
         return cache_folder(self.root)
 
     def cached_file(self, md5: str) -> Path | None:
-        """Return a file of the DVC cache by its hash, None when this machine does not have it."""
+        """Return the path of a file in the DVC cache by its hash; None if this machine does not have it."""
         return cached_file(self.cache, md5)
 
     @cached_property
     def lfs(self) -> Path:
-        """Folder of Git LFS; there is none where the repository does not use it."""
+        """The folder of Git LFS, which only exists if the repository uses it."""
         return lfs_storage(self.top)
 
     def full_content(self, blob: bytes) -> bytes | None:
-        """Return what a blob is, or what it stands for where it is a pointer of Git LFS.
+        """Return the file's content that a Git LFS pointer stands for; any other blob is returned as it is.
 
-        None where this machine has no more than the pointer.
+        The result is None if this machine has only the pointer.
         """
         oid = lfs_id(blob)
         if oid is None:
@@ -90,21 +90,21 @@ class Repository:
 
     @cached_property
     def has_annex(self) -> bool:
-        """Whether git-annex keeps files of the repository: its branch is in every clone."""
+        """True if the repository uses git-annex, whose branch is then in every clone."""
         branches = ("refs/heads/git-annex", "refs/remotes/*/git-annex")
         return bool(git(self.top, "for-each-ref", "--count=1", *branches))
 
     def folder_files(self, path: str, entry: Entry) -> dict[str, str]:
-        """Return hashes by path of the files of a tracked folder.
+        """Return the hashes of a tracked file, or of the files in a tracked folder, by path.
 
-        Of `path` itself where this machine lists none.
+        If this machine does not have the list of a folder's files, the result has the folder itself.
         """
         md5 = str(entry.get("md5", ""))
         listing = self.cached_file(md5) if md5.endswith(".dir") else None
         return files_of(path, entry, listing)
 
     def hidden_files(self, rev: str, tree: str, paths: Collection[str]) -> frozenset[str]:
-        """Return those of some files that the `.dvcignore` of a revision hides from DVC.
+        """Return the paths that a `.dvcignore` hides from DVC in a revision.
 
         Raises:
             UnreadableError: a `.dvcignore` is broken, or missing from this clone.
@@ -114,7 +114,7 @@ class Repository:
         key = (frozenset(rules), frozenset(paths))
         if key not in self._hidden:
             hidden: frozenset[str] = frozenset()
-            # DVC is asked only if a rule may hide one: that takes a fifth of a second.
+            # Ask DVC only if a rule may hide one of the files: importing it takes a fifth of a second.
             if may_hide(self.objects.blobs(rules.values()).values(), paths):
                 from .dvc_repo import hidden_in_revision
 
@@ -124,7 +124,7 @@ class Repository:
 
 
 def _dvc_root(here: Path, top: Path) -> Path:
-    """Return the nearest DVC repository around a folder; the Git repository itself where there is none."""
+    """Return the root of the nearest DVC repository around a folder; if there is none, the Git root."""
     for folder in (here, *here.parents):
         if not folder.is_relative_to(top):
             break
@@ -135,19 +135,20 @@ def _dvc_root(here: Path, top: Path) -> Path:
 
 @dataclass
 class Snapshot:
-    """A revision of a DVC repository; all paths are relative to its root.
+    """A revision of a DVC repository; all paths are relative to the DVC root.
 
-    What is read of DVC's files raises `UnreadableError` where one of them is broken, or missing.
+    Properties that are read from DVC's files raise `UnreadableError` if one of these is broken or missing.
 
     Attributes:
-        reader: the repository that it was read from.
-        rev: full commit id.
-        commit: text of the commit object, empty where this clone lacks it.
-        tree: id of the DVC root's tree, empty when the revision has no such folder.
-        blobs: ids by path of each dvc.lock, dvc.yaml, .dvc file and environment.json.
-        files: content by path of the same; in the workspace, of its own.
-        damage: what this clone lacks of it, empty if nothing.
-        edited: in the workspace, hashes by path of the files and folders of DVC's that are not as recorded.
+        reader: the repository that the revision was read from.
+        rev: the full commit id.
+        commit: the text of the commit object; empty if this clone lacks it.
+        tree: id of the DVC root's tree; empty if the revision has no such folder.
+        blobs: the blob id of each dvc.lock, dvc.yaml, .dvc file and environment.json, by path.
+        files: the content of these files, by path; for a workspace or a working tree, as they are there.
+        damage: a sentence about an object that this clone lacks; empty if it lacks none.
+        edited: for a workspace, the current hash of each file or folder that DVC tracks and that differs from
+            its record, by path.
     """
 
     reader: Repository
@@ -165,48 +166,50 @@ class Snapshot:
         return self.commit.partition("\n")[0].removeprefix("tree ")
 
     def check_whole(self) -> None:
-        """Raise an `UnreadableError` if this clone does not have all of the revision."""
+        """Raise an `UnreadableError` if this clone lacks a part of the revision."""
         if self.damage:
             raise UnreadableError(f"{self.rev[:7]}: {self.damage}")
 
     @property
     def time(self) -> int:
-        """When it was committed, in seconds since 1970; 0 where this clone lacks the commit."""
+        """When it was committed, in seconds since 1970; 0 if this clone lacks the commit."""
         return commit_time(self.commit)
 
     @property
     def author(self) -> str:
-        """Name of who wrote the commit; empty where that is not known."""
+        """The name of the commit's author; empty if it is not known."""
         return author(self.commit)
 
     def git_files(self, path: str) -> dict[str, str]:
-        """Return blob ids by path of a file, or of all files in a folder, as far as Git itself keeps them."""
+        """Return the blob ids of a file, or of all files in a folder, that Git tracks, by path."""
         return self.reader.objects.files(self.tree, path)
 
     def root_files(self) -> list[str]:
-        """Return names in the DVC root's folder."""
+        """Return the names of the files directly in the DVC root."""
         return self.reader.objects.names(self.tree)
 
     def in_git(self, path: str) -> bool:
-        """Return whether Git keeps a file or folder at this path."""
+        """Return whether Git tracks a file or folder at this path."""
         return self.reader.objects.entry(self.tree, path) is not None
 
     def in_repository(self, path: str) -> bool:
-        """Return whether Git, or a submodule, keeps something at this path, in the project or beside it."""
-        objects, tree = self.reader.objects, self.tree
+        """Return whether Git or a submodule tracks something at this path, which may start with `../`."""
+        objects = self.reader.objects
+        tree = self.tree
         if path.startswith("../"):
-            tree, path = self.root_tree, join(self.reader.prefix, path)
+            tree = self.root_tree
+            path = join(self.reader.prefix, path)
         return bool(objects.entry(tree, path)) or objects.is_in_submodule(tree, path)
 
     def read(self, path: str) -> bytes | None:
-        """Return content of a file that Git keeps, None when it keeps none there."""
+        """Return the content of a file that Git tracks; None if it tracks no file at this path."""
         blob = self.git_files(path).get(path)
         return self.reader.objects.blob(blob) if blob else None
 
     def git_contents(self, paths: Iterable[str]) -> dict[str, bytes]:
-        """Return content by path of files that Git keeps at these paths, and in these folders.
+        """Return the contents of the tracked files at these paths and in these folders, by path.
 
-        Of a file that Git LFS keeps it is the file's own, or its pointer where this machine has no more.
+        A Git LFS pointer is replaced by the content of its file if this machine has it.
         """
         blobs: dict[str, str] = {}
         for path in sorted(paths):
@@ -214,24 +217,23 @@ class Snapshot:
         contents = self.reader.objects.blobs(blobs.values())
         files = {}
         for path, blob in blobs.items():
-            full = self.reader.full_content(contents[blob])
-            files[path] = contents[blob] if full is None else full
+            content = self.reader.full_content(contents[blob])
+            files[path] = contents[blob] if content is None else content
         return files
 
     def kept_files(self, path: str) -> dict[str, bytes]:
-        """Return content by path of a file, or of a folder's files, as far as Git or DVC's cache has it."""
-        if path.startswith("../"):  # of the Git repository, and not of the project in a subfolder of it
+        """Return the contents of a file, or of a folder's files, that Git or DVC's cache has, by path."""
+        if path.startswith("../"):  # in the Git repository, but outside of the project's folder
             outside = self._read_from_top(join(self.reader.prefix, path))
             return {} if outside is None else {path: outside}
         files = self.git_contents([path])
         for file, md5 in self._tracked_files(path).items():
-            cached = None if file in files else self.reader.cached_file(md5)
-            if cached:
+            if file not in files and (cached := self.reader.cached_file(md5)):
                 files[file] = cached.read_bytes()
         return files
 
     def _tracked_files(self, path: str) -> dict[str, str]:
-        """Return hash by path of what DVC tracks at a path, in that folder, or in a folder around it."""
+        """Return the hashes of the files that DVC tracks at a path, or in that folder, by path."""
         files: dict[str, str] = {}
         for output, entry in self.tracked.items():
             if not overlaps(path, [output]):
@@ -243,7 +245,7 @@ class Snapshot:
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
-        """Stages by their DVC address: what dvc.yaml declares, and what dvc.lock records of it."""
+        """The stages that dvc.yaml files declare, with their records, by DVC address."""
         stages = {}
         for pipeline in self.pipelines.values():
             for stage in pipeline.stages.values():
@@ -252,9 +254,9 @@ class Snapshot:
 
     @cached_property
     def records(self) -> dict[str, Record]:
-        """What dvc.lock files record, by the stage's DVC address: `train`, `pipelines/a/dvc.yaml:train@x`.
+        """The records in dvc.lock files, by the stage's DVC address: `train`, `pipelines/a/dvc.yaml:train@x`.
 
-        What a lock says of a stage that the dvc.yaml beside it no longer has, DVC does not read.
+        Like DVC, this ignores the record of a stage that the dvc.yaml beside the lock no longer declares.
         """
         records = {}
         for path in self._paths("dvc.lock"):
@@ -262,24 +264,24 @@ class Snapshot:
             if is_written(folder, self.pipelines):
                 continue
             pipeline = self.pipelines.get(folder)
-            for name, entry in self._checked(path, self.files[path], lock_stages).items():
+            for name, locked in self._parse(path, self.files[path], lock_stages).items():
                 if pipeline and name not in pipeline.stages:
                     continue
                 wdir = pipeline.stages[name].folder if pipeline else folder
                 try:
-                    records[address_of(folder, name)] = entry.record(wdir)
+                    records[address_of(folder, name)] = locked.record(wdir)
                 except (AttributeError, KeyError, TypeError, ValueError) as error:
-                    raise self._unusual(path, error) from None
+                    raise self._malformed(path, error) from None
         return records
 
     @property
     def locks(self) -> dict[str, str]:
-        """Id by path of each dvc.lock."""
+        """The blob id of each dvc.lock, by path."""
         return {path: blob for path, blob in self.blobs.items() if posixpath.basename(path) == "dvc.lock"}
 
     @property
     def outs(self) -> dict[str, Entry]:
-        """Entry by path of each output of a stage."""
+        """The recorded entry of each output of a stage, by path."""
         outs = {}
         for record in self.records.values():
             outs.update(record.outs)
@@ -287,60 +289,67 @@ class Snapshot:
 
     @cached_property
     def sources(self) -> dict[str, dict[str, Any]]:
-        """What `.dvc` files track: entry by path, its `deps` saying where an import comes from.
+        """The entry of each file or folder that a `.dvc` file tracks, by path.
 
-        Up to DVC 2, a `.dvc` file could be a stage: then `stage` of the entry is its path.
+        In each entry, `deps` says where an import comes from. Up to DVC 2, a `.dvc` file could be a stage:
+        then the entry has the path of the `.dvc` file as `stage`.
         """
         self.check_whole()
         sources = {}
         for path in self.files:
             if not path.endswith(".dvc") or is_written(posixpath.dirname(path), self.pipelines):
                 continue
-            tracked = self._checked(path, self.files[path], parsing.load_yaml)
+            content = self._parse(path, self.files[path], parsing.load_yaml)
             try:
-                wdir = join(posixpath.dirname(path), tracked.get("wdir") or ".")
-                made = {"stage": path} if tracked.get("cmd") else {}
-                origins = [] if made else [dict(origin) for origin in tracked.get("deps") or ()]
-                for entry in tracked.get("outs") or ():
-                    sources[join(wdir, entry["path"])] = {**with_hash(entry), "deps": origins, **made}
+                wdir = join(posixpath.dirname(path), content.get("wdir") or ".")
+                origin: dict[str, Any]
+                if content.get("cmd"):
+                    origin = {"deps": [], "stage": path}
+                else:
+                    origin = {"deps": [dict(dep) for dep in content.get("deps") or ()]}
+                for entry in content.get("outs") or ():
+                    sources[join(wdir, entry["path"])] = {**with_hash(entry), **origin}
             except (KeyError, TypeError, ValueError) as error:
-                raise self._unusual(path, error) from None
+                raise self._malformed(path, error) from None
         return sources
 
     @property
     def tracked(self) -> dict[str, Entry]:
-        """Entry by path of what `.dvc` files track and of what stages wrote."""
+        """The entry of everything that a `.dvc` file tracks or a stage has written, by path."""
         return {**self.sources, **self.outs}
 
     @cached_property
     def params(self) -> dict[str, Any]:
-        """Values by the keys of `dvc exp run -S`.
+        """The params, by key in the form of `dvc exp run -S`.
 
-        They are those that stages used, as their lock has them; those that stages without a record name, and
-        templates; and all of a file that a dvc.yaml calls params. `params.yaml` counts as one where no stage
-        names a value of it, or where a stage reads the whole file.
+        They come from four sources, of which the later take precedence: all values of params files (see
+        `params_files`), values that templates use, values that stages without a record declare, and values
+        that stages used according to their record.
         """
-        # By what counts most, last.
         variables: list[tuple[str, dict[str, Any]]] = []
-        unrecorded: list[tuple[str, dict[str, Any]]] = []
-        used: list[tuple[str, dict[str, Any]]] = []
+        declared: list[tuple[str, dict[str, Any]]] = []
+        recorded: list[tuple[str, dict[str, Any]]] = []
         for pipeline in self.pipelines.values():
             variables += pipeline.variables.items()
             for stage in pipeline.stages.values():
                 if stage.address in self.records:
                     continue
                 for file, names in stage.params.items():
-                    # Neither Git nor DVC's cache may have the file.
                     content = self.kept_files(file).get(file)
-                    values = self._parsed_values(file, content) if content else {}
-                    unrecorded.append((file, named_values(values, names)))
+                    if content:  # the file may be in neither Git nor DVC's cache
+                        values = self._parse_values(file, content)
+                        declared.append((file, named_values(values, names)))
         for record in self.records.values():
-            used += record.params.items()
-        return flat_params([*self.params_files.items(), *variables, *unrecorded, *used])
+            recorded += record.params.items()
+        return flat_params([*self.params_files.items(), *variables, *declared, *recorded])
 
     @cached_property
     def params_files(self) -> dict[str, dict[str, Any]]:
-        """Values by file of the params files all of whose values count."""
+        """The values of each params file that counts as a whole, by file.
+
+        These are the files that a dvc.yaml declares as `params` at the top level. `params.yaml` counts as a
+        whole if no stage has used a value of it, or if a stage depends on the whole file.
+        """
         named: set[str] = set()
         read: set[str] = set()
         for record in self.records.values():
@@ -353,66 +362,67 @@ class Snapshot:
         for path in dict.fromkeys(paths):
             for file, content in self.kept_files(path).items():
                 if content:
-                    values[file] = self._parsed_values(file, content)
+                    values[file] = self._parse_values(file, content)
         return values
 
-    def _parsed_values(self, file: str, content: bytes) -> dict[str, Any]:
-        return self._checked(file, content, partial(parsing.parse, file))
+    def _parse_values(self, file: str, content: bytes) -> dict[str, Any]:
+        """Parse a params file."""
+        return self._parse(file, content, partial(parsing.parse, file))
 
     @cached_property
     def metric_files(self) -> list[str]:
-        """What dvc.yaml files call metrics."""
-        declared = chain.from_iterable(pipeline.metrics for pipeline in self.pipelines.values())
-        return list(dict.fromkeys(declared))
+        """The paths of all metrics that dvc.yaml files declare."""
+        paths = chain.from_iterable(pipeline.metrics for pipeline in self.pipelines.values())
+        return list(dict.fromkeys(paths))
 
     @cached_property
     def plot_files(self) -> list[str]:
-        """What dvc.yaml files call plots."""
-        declared = chain.from_iterable(pipeline.plots for pipeline in self.pipelines.values())
-        return list(dict.fromkeys(declared))
+        """The paths of all plots that dvc.yaml files declare."""
+        paths = chain.from_iterable(pipeline.plots for pipeline in self.pipelines.values())
+        return list(dict.fromkeys(paths))
 
     @cached_property
     def artifacts(self) -> list[Artifact]:
-        """What dvc.yaml files call artifacts."""
+        """The artifacts that dvc.yaml files declare."""
         return list(chain.from_iterable(pipeline.artifacts for pipeline in self.pipelines.values()))
 
     @cached_property
     def pipelines(self) -> dict[str, PipelineFile]:
-        """What each dvc.yaml declares, by the folder that it is in."""
+        """The declarations of each dvc.yaml, by the folder of the file."""
         pipelines: dict[str, PipelineFile] = {}
-        # Files of outer folders come first.
+        # The files of outer folders come first, so their outputs are known when the inner ones are read.
         for path in self._paths("dvc.yaml"):
             folder = posixpath.dirname(path)
             if is_written(folder, pipelines):
                 continue
-            read = self.reader.pipelines.read
+            reader = self.reader.pipelines
             try:
-                pipelines[folder] = read(folder, self.files[path], self._read_from_top)
+                pipelines[folder] = reader.read(folder, self.files[path], self._read_from_top)
             except UnreadableError as error:
                 raise self._unreadable(path, error.message) from None
             except (yaml.YAMLError, ValueError) as error:
                 raise self._unreadable(path, joined_lines(error)) from None
             except (AttributeError, KeyError, TypeError) as error:
-                raise self._unusual(path, error) from None
+                raise self._malformed(path, error) from None
         return pipelines
 
     def _read_from_top(self, path: str) -> bytes | None:
-        """Return content of a file that Git keeps, by its path as seen from the Git root."""
-        inside = posixpath.relpath(path, self.reader.prefix or ".")
-        if not inside.startswith("../"):
-            return self.read(inside)
+        """Return the content of a file that Git tracks, by its path relative to the Git root."""
+        path_in_project = posixpath.relpath(path, self.reader.prefix or ".")
+        if not path_in_project.startswith("../"):
+            return self.read(path_in_project)
         if path.startswith("../"):
             return None
-        answer = self.reader.objects.read([f"{self.rev}:{path}"])[0]
-        return answer[1] if answer else None
+        file = self.reader.objects.read([f"{self.rev}:{path}"])[0]
+        return file.content if file else None
 
     def _paths(self, name: str) -> list[str]:
-        """Return paths of the files of this name."""
+        """Return the paths of DVC's files with this name."""
         self.check_whole()
         return [path for path in self.files if posixpath.basename(path) == name]
 
-    def _checked(self, path: str, content: bytes, parse: Callable[[bytes], Any]) -> dict[str, Any]:
-        """Return keys and values in a file; none where it is empty."""
+    def _parse(self, path: str, content: bytes, parse: Callable[[bytes], Any]) -> dict[str, Any]:
+        """Parse a file that must contain keys and values; an empty file has none."""
         try:
             values = parse(content)
         except (yaml.YAMLError, ValueError) as error:
@@ -424,5 +434,5 @@ class Snapshot:
     def _unreadable(self, path: str, reason: str) -> UnreadableError:
         return UnreadableError(f"{self.rev[:7]}:{path}: {reason}")
 
-    def _unusual(self, path: str, error: Exception) -> UnreadableError:
+    def _malformed(self, path: str, error: Exception) -> UnreadableError:
         return self._unreadable(path, f"not as DVC writes it: {error!r}")

@@ -1,4 +1,4 @@
-"""What the result of a revision is: coordinates, values, whether it is of its commit, how to rebuild it.
+"""The result of a revision: its coordinates, its values, whether it belongs to its commit, how to rebuild it.
 
-Whatever reads a snapshot raises `UnreadableError` where one of DVC's files in it is broken.
+Every function that reads a snapshot raises `UnreadableError` if a DVC file in it is broken.
 """

@@ -1,9 +1,9 @@
-"""The five coordinates of a revision: where a result comes from, read out of Git alone.
+"""The five coordinates of a revision, which say where its result comes from. They are read from Git alone.
 
     from locatable import read_coordinates
     read_coordinates(".", "HEAD").params.content
 
-For many revisions, or for more than coordinates, open one `Reader` and pass its snapshots to
+To read many revisions, or more than their coordinates, open one `Reader` and pass its snapshots to
 `coordinates_of`.
 """
 
@@ -21,25 +21,28 @@ from ..model import Experiment, folders, recorded_hash
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 
-# What stages may import, for uv and pip; the tools have a lock of their own, which no result depends on.
+# The packages that stages may import, for uv and pip. The tools (DVC, MLflow …) are not in it, because no
+# result depends on them.
 REQUIREMENTS = "requirements.lock"
-# The same for conda, with Python itself and what is not Python's.
+# The same for conda, including Python itself and packages of other languages.
 CONDA_LOCK = "conda-lock.yml"
-# Those of other projects; uv can export the first as the second, which is a standard.
+# Locks of projects that were not generated from this template. pylock.toml is the standard of PEP 751.
 UV_LOCK = "uv.lock"
 PYLOCK = "pylock.toml"
 PIXI_LOCK = "pixi.lock"
-# What an environment for stages is built from: of several, the first, so that a project that adds one for
-# other uses keeps its environment.
+# The locks from which the environment of stages can be built. If a project has several, the first one counts,
+# so that adding a lock for another purpose does not change the environment.
 ENVIRONMENT_LOCKS = (REQUIREMENTS, CONDA_LOCK, UV_LOCK, PYLOCK, PIXI_LOCK)
-# What pip installs. The second has all of it; of 0.2.0, only what the tools add to the first.
+# The locks from which pip installs. tools.lock holds all packages; in projects of 0.2.0, it holds only the
+# tools, so both are needed.
 LOCKS = (REQUIREMENTS, "tools.lock")
-# Files that say what is installed, in projects of this template and in others.
+# Names of files that say which packages are installed, in projects of this template and in others.
 ENVIRONMENT = re.compile(
     r"environment\.(json|ya?ml)|requirements[\w.-]*\.(lock|txt)|(uv|poetry|pdm|pixi|Pipfile|renv|flake)\.lock"
     r"|conda-lock\.ya?ml|conda-[\w-]+\.lock|pylock(\.[\w-]+)?\.toml|(Julia)?Manifest(-v[\d.]+)?\.toml"
 )
-# Files that it is built from: they count where none of the above is in the root, nor declared by a stage.
+# Names of files that environments are built from. They count only if none of the files above is in the root
+# or declared by a stage.
 BUILD = re.compile(
     r"(.+\.)?(Docker|Container)file(\..+)?|setup\.(py|cfg)|pyproject\.toml|Pipfile|conda\.ya?ml",
     re.IGNORECASE,
@@ -48,7 +51,12 @@ BUILD = re.compile(
 
 @dataclass(frozen=True)
 class Coordinate:
-    """What there is to know (`content`, as in JSON), and a digest of the part that says what is the same."""
+    """One coordinate of a result.
+
+    Attributes:
+        content: everything known about it, as plain values.
+        digest: a digest of the part of the content that decides whether two coordinates are equal.
+    """
 
     content: dict[str, Any]
     digest: str
@@ -56,14 +64,16 @@ class Coordinate:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Where a result comes from. Same coordinate, same digest: on every machine, in every commit.
+    """Where a result comes from. Equal coordinates have equal digests, on every machine and in every commit.
 
     Attributes:
-        data: hash by path of each source: from `dvc add`, `dvc import`, `dvc import-url`, or external.
-        code: `files`, hash by path of what stages declare (of all files, if none declares any); and `commit`.
-        params: value of each parameter that stages used, on the keys of `dvc exp run -S`.
-        environment: `files`, hash by path of what says what is installed; and `record`, environment.json.
-        execution: `stages`, each with its `cmd` and the hash by path of its `outs`; and `commit`.
+        data: hashes by path of the sources: from `dvc add`, `dvc import`, `dvc import-url`, or external.
+        code: `files`, hashes by path of the files that stages declare (of all files if no stage declares
+            code); and `commit`.
+        params: values of the params that stages used, by the keys of `dvc exp run -S`.
+        environment: `files`, hashes by path of the files that say which packages are installed; and `record`,
+            the content of environment.json.
+        execution: `stages`, for each one its `cmd` and hashes by path of its `outs`; and `commit`.
     """
 
     data: Coordinate
@@ -74,63 +84,63 @@ class Coordinates:
 
     @property
     def digests(self) -> dict[str, str]:
-        """Digest of each coordinate, by its name."""
+        """The digest of each coordinate by its name."""
         return {each.name: getattr(self, each.name).digest for each in fields(self)}
 
 
 def read_coordinates(repo: str | Path, rev: str) -> Coordinates:
-    """Return coordinates of a revision, by any name that Git knows it by.
+    """Return the coordinates of a revision.
 
     Args:
         repo: a folder of the repository.
-        rev: the revision.
+        rev: any name that Git knows the revision by.
 
     Raises:
         GitError: there is no such repository.
         NotFoundError: there is no such revision.
-        UnreadableError: a file of DVC's in it is broken.
+        UnreadableError: a DVC file in it is broken.
     """
     with Reader(repo) as reader:
         return coordinates_of(reader.snapshot(rev))
 
 
 def experiments(repo: str | Path) -> list[Experiment]:
-    """Return all DVC experiments, oldest first, those whose baseline is on no branch included."""
+    """Return all DVC experiments, oldest first, including those whose baseline is on no branch."""
     with Reader(repo) as reader:
         return reader.experiments()
 
 
 def coordinates_of(snapshot: Snapshot) -> Coordinates:
-    """Return coordinates of a snapshot.
+    """Return the coordinates of a snapshot.
 
     Raises:
-        UnreadableError: a file of DVC's in it is broken.
+        UnreadableError: a DVC file in it is broken.
     """
     files = _sort_files(snapshot)
     record = read_record(snapshot.files.get("environment.json"))
     stages = {}
-    for address, ran in snapshot.records.items():
-        stages[address] = {"cmd": ran.cmd, "outs": _hashes(ran.outs)}
+    for address, stage in snapshot.records.items():
+        stages[address] = {"cmd": stage.cmd, "outs": _hashes(stage.outs)}
     return Coordinates(
         data=Coordinate(files.data, digest(files.data)),
         code=Coordinate({"commit": snapshot.rev, "files": files.code}, digest(files.code)),
         params=Coordinate(snapshot.params, digest(snapshot.params)),
-        environment=Coordinate({"files": files.installed, "record": record}, digest(files.installed)),
+        environment=Coordinate({"files": files.environment, "record": record}, digest(files.environment)),
         execution=Coordinate({"commit": snapshot.rev, "stages": stages}, digest(stages)),
     )
 
 
 @dataclass
 class _Files:
-    """Hash by path of the files that a result depends on, by the coordinate that each belongs to."""
+    """The hashes of the files that a result depends on, by path, for each coordinate made of files."""
 
     data: dict[str, str]
     code: dict[str, str]
-    installed: dict[str, str]
+    environment: dict[str, str]
 
 
 def _sort_files(snapshot: Snapshot) -> _Files:
-    """Return everything that stages read, and everything that DVC tracks."""
+    """Assign all files that stages read and all data that DVC tracks to the coordinates they belong to."""
     outputs = snapshot.outs.keys()
     params_files: set[str] = set()
     for record in snapshot.records.values():
@@ -141,45 +151,45 @@ def _sort_files(snapshot: Snapshot) -> _Files:
     files = _Files(
         data=_hashes(snapshot.sources),
         code={},
-        installed=_installed_in_root(snapshot),
+        environment=_environment_in_root(snapshot),
     )
-    for path, seen in _recorded_hashes(snapshot).items():
-        if _says_what_is_installed(path):
-            files.installed[path] = seen
-        elif tracked.touch(path):
-            files.data[path] = seen
+    for path, recorded in _recorded_hashes(snapshot).items():
+        if _is_environment_file(path):
+            files.environment[path] = recorded
+        elif tracked.overlap(path):
+            files.data[path] = recorded
         elif path in read_as_params or path in outputs:
-            # Params are a coordinate of their own; outputs follow from the others.
+            # Params are a separate coordinate, and outputs follow from the coordinates.
             continue
-        elif written.touch(path) and not _holds_code(snapshot, path, written):
-            # A folder of outputs alone follows from the others, too.
+        elif written.overlap(path) and not _holds_code(snapshot, path, written):
+            # A folder that holds only outputs follows from the coordinates too.
             continue
         elif snapshot.in_repository(path):
-            files.code[path] = seen
+            files.code[path] = recorded
         else:
-            files.data[path] = seen
-    if not files.installed:
-        _find_installed(snapshot, files)
+            files.data[path] = recorded
+    if not files.environment:
+        _find_environment(snapshot, files)
     if not files.code:
-        files.code = _undeclared_code(snapshot, {*params_files, *files.installed, *outputs})
+        files.code = _undeclared_code(snapshot, {*params_files, *files.environment, *outputs})
     return files
 
 
 def _recorded_hashes(snapshot: Snapshot) -> dict[str, str]:
-    """Return hash by path of everything that stages read or wrote, as their lock has it."""
-    recorded: dict[str, str] = {}
+    """Return the recorded hash of everything that stages read or wrote, by path."""
+    hashes: dict[str, str] = {}
     for stage in snapshot.records.values():
         for path, entry in (*stage.outs.items(), *stage.deps.items()):
-            seen = _hash(entry)
-            # Stages that ran at different times may have seen different versions of a file.
-            if recorded.setdefault(path, seen) != seen:
-                versions = {*recorded[path].split("+"), seen}
-                recorded[path] = "+".join(sorted(versions))
-    return recorded
+            recorded = _hash(entry)
+            # Stages that ran at different times may have read different versions of a file.
+            if hashes.setdefault(path, recorded) != recorded:
+                versions = {*hashes[path].split("+"), recorded}
+                hashes[path] = "+".join(sorted(versions))
+    return hashes
 
 
-def _installed_around(snapshot: Snapshot) -> dict[str, str]:
-    """Return Git's ids by path of such files in the nearest folder around a project that has any."""
+def _environment_around(snapshot: Snapshot) -> dict[str, str]:
+    """Return the blob ids of environment files by path, from the nearest parent folder that has any."""
     objects, prefix = snapshot.reader.objects, snapshot.reader.prefix
     for folder in PurePosixPath(prefix).parents:
         around = "" if folder == PurePosixPath() else str(folder)
@@ -195,48 +205,57 @@ def _installed_around(snapshot: Snapshot) -> dict[str, str]:
     return {}
 
 
-def _installed_in_root(snapshot: Snapshot) -> dict[str, str]:
-    """Return Git's ids by path of the files in the root that say what stages get."""
+def _environment_in_root(snapshot: Snapshot) -> dict[str, str]:
+    """Return the blob ids of the environment files in the root, by path."""
     found = _in_root(snapshot, ENVIRONMENT)
-    if "requirements.lock" in found or "conda-lock.yml" in found:
-        # Beside a lock of what stages may import, it is that of the tools, too, on which no result depends.
-        found.pop("uv.lock", None)
+    if REQUIREMENTS in found or CONDA_LOCK in found:
+        # If there is also a lock for the stages, uv.lock includes the tools, on which no result depends.
+        found.pop(UV_LOCK, None)
     return found
 
 
 def _in_root(snapshot: Snapshot, names: re.Pattern[str]) -> dict[str, str]:
-    """Return Git's ids by path of the files in the root that have such names."""
+    """Return the blob ids of the files in the root whose names match a pattern, by path."""
     found: dict[str, str] = {}
     for name in filter(names.fullmatch, snapshot.root_files()):
         found.update(snapshot.git_files(name))
     return found
 
 
-def _find_installed(snapshot: Snapshot, files: _Files) -> None:
-    """Add the next best: what the environment is built from, code or not; or files around the project."""
-    files.installed.update(_in_root(snapshot, BUILD))
+def _find_environment(snapshot: Snapshot, files: _Files) -> None:
+    """Fill the environment coordinate of a revision that has no environment file in its root.
+
+    Use the files that environments are built from, even if they are declared as code. If there are none, use
+    the environment files in a parent folder.
+    """
+    files.environment.update(_in_root(snapshot, BUILD))
     for path in list(files.code):
         if BUILD.fullmatch(posixpath.basename(path)):
-            files.installed[path] = files.code.pop(path)
-    if not files.installed:
-        files.installed = _installed_around(snapshot)
+            files.environment[path] = files.code.pop(path)
+    if not files.environment:
+        files.environment = _environment_around(snapshot)
 
 
 def _undeclared_code(snapshot: Snapshot, others: set[str]) -> dict[str, str]:
-    """Return Git's ids by path of all files that are nothing else: where no stage declares any code."""
+    """Return the blob ids of all files that can be code, by path, for a revision that declares no code.
+
+    Args:
+        snapshot: the revision.
+        others: the paths that are not code: params, environment files and outputs.
+    """
     not_code = {".dvc", "params.yaml", *others}
     not_code.update(path for path in snapshot.files if not path.endswith("dvc.yaml"))
     paths = _paths(frozenset(not_code))
-    return {path: blob for path, blob in snapshot.git_files("").items() if not paths.touch(path)}
+    return {path: blob for path, blob in snapshot.git_files("").items() if not paths.overlap(path)}
 
 
 @lru_cache(50_000)
-def _says_what_is_installed(path: str) -> bool:
+def _is_environment_file(path: str) -> bool:
     return bool(ENVIRONMENT.fullmatch(posixpath.basename(path)))
 
 
 class _Paths:
-    """A set of files and folders."""
+    """A set of files and folders that quickly answers whether a path overlaps one of them."""
 
     def __init__(self, exact: frozenset[str]) -> None:
         self._exact = exact
@@ -244,8 +263,8 @@ class _Paths:
         for path in exact:
             self._parents.update(folders(path))
 
-    def touch(self, path: str) -> bool:
-        """Return whether a path is one of these, inside of one, or a folder around one."""
+    def overlap(self, path: str) -> bool:
+        """Return whether a path is one of the paths, lies in one of them, or is a folder around one."""
         if path in self._exact or path in self._parents:
             return True
         return not self._exact.isdisjoint(folders(path))
@@ -253,14 +272,14 @@ class _Paths:
 
 @lru_cache(1_000)
 def _paths(exact: frozenset[str]) -> _Paths:
-    """Return the same for all snapshots that have the same paths: nearly all do."""
+    """Return a cached set, because nearly all revisions of a repository have the same paths."""
     return _Paths(exact)
 
 
 def _holds_code(snapshot: Snapshot, path: str, written: _Paths) -> bool:
-    """Return whether Git keeps files of the user's in a folder that also holds outputs."""
+    """Return whether Git keeps files in a folder of outputs that no stage wrote."""
     files = snapshot.git_files(path)
-    return any(not written.touch(file) and not file.endswith(".gitignore") for file in files)
+    return any(not written.overlap(file) and not file.endswith(".gitignore") for file in files)
 
 
 def _hashes(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -268,24 +287,24 @@ def _hashes(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _hash(entry: Mapping[str, Any]) -> str:
-    """Return the hash that DVC keeps of a file or folder, whatever kind it is."""
+    """Return the hash that DVC records for a file or folder, of whatever kind."""
     recorded = recorded_hash(entry)
     if recorded is not None:
         return recorded
-    if "files" in entry:  # a folder in a store that keeps versions
+    if "files" in entry:  # The entry is of a folder on cloud storage with versions.
         return digest(entry["files"])
-    # An import that was not downloaded is known by its source alone: a hash, or a commit of its repository.
-    known = ""
-    for origin in entry.get("deps", ()):
-        known += _hash(origin) or str(origin.get("repo", {}).get("rev_lock", ""))
-    return known
+    # For an import that was never downloaded, DVC records only its source: a hash, or a repository's commit.
+    hashes = ""
+    for source in entry.get("deps", ()):
+        hashes += _hash(source) or str(source.get("repo", {}).get("rev_lock", ""))
+    return hashes
 
 
 @lru_cache(1_000)
 def read_record(text: bytes | None) -> dict[str, Any]:
-    """Return what environment.json records.
+    """Return the content of environment.json, or an empty dict if a different tool wrote the file.
 
-    Nothing where it is another tool's, whose hash counts nevertheless.
+    The hash of such a file still belongs to the environment coordinate.
     """
     try:
         record = json.loads(text or b"{}")
@@ -307,11 +326,11 @@ def digest(content: Any) -> str:
     """Return 32 hexadecimal characters, equal wherever the content is equal.
 
     Args:
-        content: as in JSON; other values, such as dates, count as their text.
+        content: values as in JSON. Other values, such as dates, are converted with `str`.
     """
     try:
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
-    except TypeError:  # numbers and texts are keys of the same mapping
+    except TypeError:  # A mapping has both numbers and strings as keys, which cannot be sorted.
         text = json.dumps(_with_text_keys(content), sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -1,6 +1,7 @@
-"""Lock files of packages: whether what is installed is what they pin.
+"""Read lock files of packages, and compare them with the packages that are installed.
 
-`scripts/environment.py` of a generated project does the same for itself: a stage imports nothing of ours.
+`scripts/environment.py` of a generated project has its own copy of `drift`, because stages of a project must
+not import this package.
 """
 
 import posixpath
@@ -17,12 +18,12 @@ from ..repository import parsing
 
 @dataclass(frozen=True)
 class Drift:
-    """A package whose installed version is not the locked one.
+    """A package whose installed version differs from the locked version.
 
     Attributes:
-        name: of the package.
+        name: the name of the package.
         locked: the version that the lock pins.
-        installed: the version that is installed, None where the package is missing.
+        installed: the installed version, or None if the package is missing.
     """
 
     name: str
@@ -31,9 +32,10 @@ class Drift:
 
 
 def locked_versions(path: str, content: bytes) -> dict[str, str]:
-    """Return the version by name of each package that a file pins, whatever tool reads it; none if unknown.
+    """Return the version of each package that a lock file of any known tool pins, by name.
 
-    Several versions of one package, as for several platforms, are joined by commas.
+    If a file pins several versions of a package, for example for several platforms, commas join them. The
+    result is empty for a file of an unknown format.
     """
     name = posixpath.basename(path)
     try:
@@ -49,19 +51,19 @@ def locked_versions(path: str, content: bytes) -> dict[str, str]:
     return {package: ", ".join(sorted(found)) for package, found in versions.items()}
 
 
-# A package and its version, as pip's lists have them.
+# A package and its version in a requirements file of pip.
 _PINNED = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?\s*((?:[=<>!~]=?=?)[^\s;#\\]+)", re.MULTILINE)
 
 
 def _as_known(name: str) -> str:
-    """Return a name with the ending of its format: `.lock` is TOML for some tools and JSON for others."""
+    """Return a file name with the ending of its format, because `.lock` files can be TOML or JSON."""
     if name in ("renv.lock", "Pipfile.lock", "flake.lock"):
         return f"{name}.json"
     return f"{name}.toml" if name.endswith(".lock") else name
 
 
 def _pairs(content: Any) -> Iterator[tuple[str, str]]:
-    """Yield name and version of the packages in a lock of poetry, uv, PDM, pylock, conda, Pipenv or renv."""
+    """Yield name and version of each package in a lock of Poetry, uv, PDM, pylock, conda, Pipenv or renv."""
     for key in ("package", "packages"):
         for package in content.get(key) or ():
             if "name" in package and "version" in package:
@@ -75,7 +77,10 @@ def _pairs(content: Any) -> Iterator[tuple[str, str]]:
 
 
 def _conda_pairs(dependencies: Iterable[Any]) -> Iterator[tuple[str, str]]:
-    """Yield the same of an environment.yml of conda, in which pip can have a list of its own."""
+    """Yield name and version of each package in the `dependencies` of conda's environment.yml.
+
+    They can contain a separate list of packages for pip.
+    """
     pins: list[str] = []
     for line in dependencies:
         if isinstance(line, dict):
@@ -89,25 +94,25 @@ def _conda_pairs(dependencies: Iterable[Any]) -> Iterator[tuple[str, str]]:
 
 
 def drift(lock: str) -> list[Drift]:
-    """Return packages that are not installed as locked.
+    """Return the packages whose installed version is not the locked one.
 
     Args:
-        lock: text of a pip requirements file, every package pinned with `==`.
+        lock: the text of a pip requirements file that pins packages with `==`.
     """
-    # Imported here: most commands compare no packages.
+    # Imported here because most commands compare no packages.
     from packaging.requirements import InvalidRequirement, Requirement
 
     drifted = []
-    # The lines without hashes, which are for pip; comments and options begin with other characters.
+    # Comments and options do not start with a word character. Continued lines hold hashes, which are cut off.
     for line in re.findall(r"^\w.*", re.sub(r"\\\n", " ", lock), re.MULTILINE):
         try:
             pin = Requirement(line.split(" --hash=")[0].strip())
         except InvalidRequirement:
-            continue  # a file of another tool
+            continue  # The file is of a different tool.
         if not str(pin.specifier).startswith("=="):
-            continue  # pins nothing
+            continue  # The package is not pinned.
         if pin.marker and not pin.marker.evaluate():
-            continue  # not for this platform
+            continue  # The package is for other platforms.
         locked = str(pin.specifier).removeprefix("==")
         installed = _installed_version(pin.name)
         if installed != locked:
@@ -116,7 +121,12 @@ def drift(lock: str) -> list[Drift]:
 
 
 def reason_of_uv(stderr: str, longest: int) -> str:
-    """Return what uv says of a failure, in one line: it draws its errors as a tree."""
+    """Return an error message of uv as one line, without the characters of the tree that uv draws it as.
+
+    Args:
+        stderr: the standard error of uv.
+        longest: the maximum number of characters to return.
+    """
     return " ".join(re.sub("[×│╰─▶]", " ", stderr).split())[:longest]
 
 

@@ -1,4 +1,4 @@
-"""What of a machine decides how numbers are rounded: its processor, and what NumPy and BLAS make of it."""
+"""Describe the processor of a machine, and how NumPy and BLAS use it: both decide how numbers are rounded."""
 
 import json
 import os
@@ -13,9 +13,9 @@ from ..errors import GitError
 from ..git import git
 
 CPU_INFO = Path("/proc/cpuinfo")
-# A program that hangs at its start must not hold up what asks.
+# Seconds after which a Python that hangs while it starts is given up.
 LONGEST_START = 60
-# Run by the Python that stages use: what is installed there decides.
+# This runs in the Python of the stages, because the libraries that are installed there matter.
 PROBE = """
 import json
 try:
@@ -37,14 +37,14 @@ print(json.dumps({"numpy_features": found, "blas": blas, "threads": threads}))
 
 @dataclass(frozen=True)
 class Processor:
-    """A machine's processor, and what libraries choose by it where nothing else is set.
+    """The processor of a machine, and what the libraries choose for it by default.
 
     Attributes:
-        name: of the processor, as the machine has it.
-        cpus: how many processors this process may use.
-        blas: NumPy's BLAS with its version and kernel; empty where it is not known.
-        threads: how many threads it uses, None where that is not known.
-        numpy_features: features of the processor for which NumPy has code of its own.
+        name: the name of the processor according to the operating system.
+        cpus: the number of CPUs that this process may use.
+        blas: NumPy's BLAS with its version and kernel; empty if unknown.
+        threads: the number of threads that BLAS uses, or None if unknown.
+        numpy_features: the processor features for which NumPy uses specialized code.
     """
 
     name: str
@@ -62,35 +62,36 @@ class Processor:
         return ", ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
-        """Return all of it as plain values."""
+        """Return all fields as plain values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the processor that `to_json` made plain values of.
+        """Return the processor from the values of `to_json`.
 
         Raises:
-            TypeError: it is none.
+            TypeError: the values do not describe a processor.
         """
         features = tuple(values.get("numpy_features", ())) if isinstance(values, Mapping) else ()
         return cls(**{**values, "numpy_features": features})
 
 
 def count_cpus() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def describe_processor(python: Sequence[str], variables: Mapping[str, str]) -> Processor:
-    """Return the processor of this machine, and what the libraries of a Python make of it.
+    """Return the processor of this machine, and how the libraries of the stages' Python use it.
 
     Args:
-        python: the command that runs the Python of stages; without NumPy in it, the libraries are not known.
-        variables: environment variables that are set for stages.
+        python: the command that starts the Python of the stages. If NumPy is not installed there, the fields
+            about libraries stay unknown.
+        variables: the environment variables that are set for stages.
     """
-    found = _ask_libraries(python, variables)
+    found = _run_probe(python, variables)
     return Processor(
         name=_name(),
         cpus=count_cpus(),
@@ -100,7 +101,8 @@ def describe_processor(python: Sequence[str], variables: Mapping[str, str]) -> P
     )
 
 
-def _ask_libraries(python: Sequence[str], variables: Mapping[str, str]) -> dict[str, Any]:
+def _run_probe(python: Sequence[str], variables: Mapping[str, str]) -> dict[str, Any]:
+    """Return what PROBE prints, or an empty dict if it fails, for example because NumPy is missing."""
     try:
         done = subprocess.run(
             [*python, "-I", "-c", PROBE],
@@ -119,7 +121,7 @@ def _ask_libraries(python: Sequence[str], variables: Mapping[str, str]) -> dict[
 
 
 def _name() -> str:
-    """Return the processor's name; where it has none, its kind and the numbers that Linux has for it."""
+    """Return the name of the processor, or its architecture and the numbers that Linux knows it by."""
     try:
         lines = CPU_INFO.read_text().splitlines()
     except OSError:
@@ -131,32 +133,33 @@ def _name() -> str:
     if "model name" in facts:
         return facts["model name"]
     parts = [platform.processor() or platform.machine()]
-    # An ARM processor has numbers in place of a name.
+    # For ARM processors, /proc/cpuinfo has numbers instead of a name.
     for key in ("CPU implementer", "CPU part"):
         if key in facts:
             parts.append(f"{key} {facts[key]}")
     return " ".join(parts)
 
 
+# Processors are recorded as Git notes under refs/notes/locatable.
 REF = "locatable"
-# Git needs a name for every commit, and a note is nobody's work.
+# Git needs an author for each note. It is not the user, who may not have set a name.
 AUTHOR = {"user.name": "locatable", "user.email": "locatable@localhost"}
 
 
 def write_processor(root: Path, rev: str, processor: Processor) -> None:
-    """Note on a commit which processor its results were computed on.
+    """Attach a Git note to a commit that says which processor its results were computed on.
 
     Raises:
-        GitError: Git refuses; another process may be writing a note.
+        GitError: Git cannot write the note, for example because another process is writing one.
     """
     text = json.dumps(processor.to_json(), sort_keys=True)
     git(root, "notes", "--ref", REF, "add", "--force", "--message", text, rev, settings=AUTHOR)
 
 
 def read_processor(root: Path, rev: str) -> Processor | None:
-    """Return which processor the results of a commit were computed on; None where nobody noted it."""
+    """Return the processor that the results of a commit were computed on, or None if it has no such note."""
     try:
-        noted = json.loads(git(root, "notes", "--ref", REF, "show", rev))
-        return Processor.from_json(noted)
+        note = json.loads(git(root, "notes", "--ref", REF, "show", rev))
+        return Processor.from_json(note)
     except (GitError, TypeError, ValueError):
         return None

@@ -1,4 +1,4 @@
-"""The commands that rebuild a revision on a clean machine."""
+"""Compute the commands that rebuild a revision on a clean machine."""
 
 import posixpath
 import re
@@ -27,9 +27,10 @@ from .coordinates import (
     coordinates_of,
 )
 
-# What can be a date, a tag or a set, which DVC refuses as params; otherwise it is not asked.
+# Text that can be a date, a YAML tag or a set, which DVC refuses as params. Without such text, DVC, which is
+# slow to import, does not have to check the file.
 _DOUBTFUL_PARAMS = re.compile(rb"\d[-:]\d|!|^\s*\?", re.MULTILINE)
-# A longer list of sources is not spelled out: then all data is pulled.
+# With more sources than this, the command does not name them and pulls all data.
 MOST_SOURCES = 11
 _VENV = "python3 -m venv .venv && source .venv/bin/activate"
 _ACTIVATE = "source {folder}/.venv/bin/activate"
@@ -37,7 +38,8 @@ _CONDA = (
     "conda env create --prefix ./.venv --file {file}",
     'eval "$(conda shell.bash hook)" && conda activate ./.venv',
 )
-# How others install, by the file that they read. For Python, the surest comes first.
+# The commands that install and activate an environment, by the file that they read. If a revision has several
+# of these files, the first one is used, so the most reliable comes first.
 PYTHON_TOOLS = {
     UV_LOCK: ("uv sync --frozen --project {folder}", _ACTIVATE),
     PYLOCK: (_VENV, "uv pip sync {file}"),
@@ -51,12 +53,13 @@ PYTHON_TOOLS = {
     "environment.yml": _CONDA,
     "environment.yaml": _CONDA,
     "requirements.txt": (_VENV, "pip install -r {file}"),
-    # By the first program that reads it; conda needs conda-lock for that.
+    # micromamba reads this file by itself; conda would need the package conda-lock as well.
     CONDA_LOCK: (
         "micromamba create --yes --quiet --prefix .venv --file {file}",
         'eval "$(micromamba shell hook --shell bash)" && micromamba activate ./.venv',
     ),
 }
+# The same for other languages.
 OTHER_LANGUAGES = {
     "renv.lock": ("(cd {folder} && Rscript -e 'renv::restore(prompt = FALSE)')",),
     "Manifest.toml": ("julia --project={folder} -e 'import Pkg; Pkg.instantiate()'",),
@@ -64,32 +67,40 @@ OTHER_LANGUAGES = {
 
 
 def origin_url(reader: Reader) -> str | None:
-    """Return where the project can be cloned from; None when it is nowhere but here."""
+    """Return the URL that the project can be cloned from, or None if it has no remote."""
     url = remote_url(reader.root)
     return redact_urls(url) if url else None
 
 
 def clone_command(source: str) -> str:
-    """Return the first command of those that rebuild a revision."""
+    """Return the command that clones a repository and enters the clone, the first step of every rebuild."""
     return f"git clone {quote(source)} project && cd project"
 
 
 def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str | None) -> list[str]:
-    """Return commands that rebuild a revision on a clean machine, from a clone of a URL or of its folder."""
+    """Return the commands that rebuild a revision on a clean machine.
+
+    If something cannot be rebuilt, a shell comment in place of a command says why.
+
+    Args:
+        snapshot: the revision.
+        experiment: the experiment of the revision, if it is one.
+        url: where to clone the repository from; None for its folder on this machine.
+    """
     commands = [clone_command(url or str(snapshot.reader.top))]
     if experiment:
-        # A clone has no experiments.
+        # `git clone` does not fetch the refs of experiments.
         commands.append("git fetch origin 'refs/exps/*:refs/exps/*'")
     commands.append(f"git checkout --detach {snapshot.rev}")
     prefix = snapshot.reader.prefix
-    # Not before: the branch that a clone checks out may not have the folder.
+    # Enter the folder only after the checkout, because the default branch may not have it.
     if prefix and snapshot.reader.objects.entry(snapshot.root_tree, prefix):
         commands.append(f"cd {quote(prefix)}")
     commands += _git_commands(snapshot)
     commands += _install_commands(snapshot)
-    old = [entry["stage"] for entry in snapshot.sources.values() if "stage" in entry]
-    if old:
-        names = ", ".join(dict.fromkeys(old))
+    old_stages = [entry["stage"] for entry in snapshot.sources.values() if "stage" in entry]
+    if old_stages:
+        names = ", ".join(dict.fromkeys(old_stages))
         return [
             *commands,
             f"# {names}: a stage as DVC 2 wrote it; DVC 3 refuses it, and rebuilds nothing here",
@@ -97,35 +108,41 @@ def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str
     fault = pipeline_fault(snapshot)
     if fault:
         return [*commands, f"# DVC cannot run the pipeline, and rebuilds nothing here: {fault}"]
-    commands += [*_pull_commands(snapshot), *_artifacts(snapshot)]
-    if not snapshot.stages:
-        lost = ", ".join(snapshot.records)  # without any, what Git and DVC hold is all that there is
-        remark = f"# {lost}: in dvc.lock, and in no dvc.yaml of this commit: no command here rebuilds it"
-        return [*commands, remark] if lost else commands
-    return [*commands, *_warm_starts(snapshot), repro_command(snapshot)]
+    commands += [*_pull_commands(snapshot), *_artifact_comments(snapshot)]
+    if snapshot.stages:
+        return [*commands, *_warm_start_comments(snapshot), repro_command(snapshot)]
+    if snapshot.records:
+        lost = ", ".join(snapshot.records)
+        commands.append(
+            f"# {lost}: in dvc.lock, and in no dvc.yaml of this commit: no command here rebuilds it"
+        )
+    return commands
 
 
 def pipeline_fault(snapshot: Snapshot) -> str:
-    """Return why DVC cannot run the pipeline of a revision, with file and key; empty where it can."""
+    """Return why DVC cannot run the pipeline of a revision, with file and key; an empty string if it can."""
     for folder, pipeline in snapshot.pipelines.items():
         if pipeline.fault:
             return f"{posixpath.join(folder, 'dvc.yaml')}: {pipeline.fault}"
         if fault := _params_fault(snapshot, folder):
             return fault
         for stage in pipeline.stages.values():
-            if fault := _unrecordable(snapshot, stage):
+            if fault := _unrecordable_params(snapshot, stage):
                 return fault
-    return _double_output(snapshot) or _circle(snapshot)
+    return _output_fault(snapshot) or _cycle_fault(snapshot)
 
 
 def first_results(snapshot: Snapshot) -> str:
-    """Return how a revision without results gets some, or why DVC cannot make them."""
+    """Return how to get results for a revision that has none, or why DVC cannot produce them."""
     fault = pipeline_fault(snapshot)
     return f"DVC cannot run the pipeline: {fault}" if fault else "`dvc repro`, then commit"
 
 
 def _params_fault(snapshot: Snapshot, folder: str) -> str:
-    """Return what DVC refuses in params.yaml, from which it fills templates even where there are none."""
+    """Return why DVC refuses params.yaml in a folder; an empty string if it does not.
+
+    DVC resolves templates with this file, and reads it even if dvc.yaml has no templates.
+    """
     path = posixpath.join(folder, PARAMS_FILE)
     content = snapshot.read(path)
     if not content or not _DOUBTFUL_PARAMS.search(content):
@@ -139,8 +156,8 @@ def _params_fault(snapshot: Snapshot, folder: str) -> str:
     return ""
 
 
-def _unrecordable(snapshot: Snapshot, stage: Stage) -> str:
-    """Return which declared params DVC reads and then cannot record, such as dates in TOML."""
+def _unrecordable_params(snapshot: Snapshot, stage: Stage) -> str:
+    """Return why DVC cannot record declared params, such as dates in TOML, or an empty string if it can."""
     for file, names in stage.params.items():
         content = snapshot.kept_files(file).get(file, b"")
         if file.endswith(".py") or _DOUBTFUL_PARAMS.search(content):
@@ -150,7 +167,8 @@ def _unrecordable(snapshot: Snapshot, stage: Stage) -> str:
     return ""
 
 
-def _double_output(snapshot: Snapshot) -> str:
+def _output_fault(snapshot: Snapshot) -> str:
+    """Return which two outputs are the same or overlap, or an empty string."""
     writers = dict.fromkeys(snapshot.sources, "a .dvc file")
     for address, stage in snapshot.stages.items():
         for path in stage.outs:
@@ -164,7 +182,8 @@ def _double_output(snapshot: Snapshot) -> str:
     return ""
 
 
-def _circle(snapshot: Snapshot) -> str:
+def _cycle_fault(snapshot: Snapshot) -> str:
+    """Return which stages need each other in a cycle, or an empty string."""
     sorter: TopologicalSorter[str] = TopologicalSorter()
     for address, stage in snapshot.stages.items():
         if not stage.outs.keys().isdisjoint(stage.deps):
@@ -178,7 +197,7 @@ def _circle(snapshot: Snapshot) -> str:
 
 
 def _git_commands(snapshot: Snapshot) -> list[str]:
-    """Return how to get what Git alone does not check out."""
+    """Return commands for the files that `git checkout` leaves out: of submodules, Git LFS and git-annex."""
     start = f"{snapshot.rev}:"
     names = [f"{start}.gitmodules", f"{start}.gitattributes"]
     if snapshot.reader.prefix:
@@ -191,13 +210,13 @@ def _git_commands(snapshot: Snapshot) -> list[str]:
 
 
 def _annex_commands(snapshot: Snapshot) -> list[str]:
-    """Return how to get what stages read and git-annex keeps."""
+    """Return the command that gets the stages' dependencies from git-annex, if it keeps any."""
     if not snapshot.reader.has_annex:
         return []
     annexed = set()
     for record in snapshot.records.values():
         for path in record.deps:
-            # Of a folder, git-annex may keep one file.
+            # A folder counts even if git-annex keeps only one of its files.
             contents = snapshot.reader.objects.present_blobs(snapshot.git_files(path).values())
             if any(map(annex_key, contents.values())):
                 annexed.add(path)
@@ -205,7 +224,7 @@ def _annex_commands(snapshot: Snapshot) -> list[str]:
 
 
 def _install_commands(snapshot: Snapshot) -> list[str]:
-    """Return how to install the packages of a revision, as far as a file that is known says which."""
+    """Return the commands that install the packages of a revision; an empty list if no file names them."""
     lock = environment_lock(snapshot)
     if lock in PYTHON_TOOLS:
         return tool_commands(lock)
@@ -217,17 +236,21 @@ def _install_commands(snapshot: Snapshot) -> list[str]:
 
 
 def hashed_locks(snapshot: Snapshot) -> list[str]:
-    """Return the locks from which pip can install a revision's packages; none where not all have hashes."""
+    """Return the locks from which pip can install a revision's packages, if all of them have hashes.
+
+    Otherwise return an empty list.
+    """
+    # A tools.lock alone does not hold the packages that stages import.
+    if environment_lock(snapshot) != REQUIREMENTS:
+        return []
     locks = [lock for lock in LOCKS if snapshot.in_git(lock)]
-    # One of another tool may have none, or may be no list for pip at all.
+    # A file of this name that a different tool wrote can lack hashes, or not be a list for pip at all.
     blobs = [snapshot.git_files(lock).get(lock, "") for lock in locks]
-    have_hashes = all(_has_hashes(snapshot.reader.objects, blob) for blob in blobs)
-    # Tools alone are not what stages import.
-    return locks if environment_lock(snapshot) == REQUIREMENTS and have_hashes else []
+    return locks if all(_has_hashes(snapshot.reader.objects, blob) for blob in blobs) else []
 
 
 def _commands_of_other_tools(snapshot: Snapshot) -> list[str]:
-    """Return how tools install that read the files which the environment's coordinate names."""
+    """Return the install commands of the tools that read the files of the environment coordinate."""
     paths = coordinates_of(snapshot).environment.content["files"]
     by_name = {path.rpartition("/")[2]: path for path in paths}
     for_python = [name for name in PYTHON_TOOLS if name in by_name]
@@ -239,14 +262,17 @@ def _commands_of_other_tools(snapshot: Snapshot) -> list[str]:
 
 
 def tool_commands(path: str) -> list[str]:
-    """Return how a tool installs what this file of its own says."""
+    """Return the commands with which a tool installs the packages that its own file at this path names."""
     folder, _, name = path.rpartition("/")
     commands = (PYTHON_TOOLS | OTHER_LANGUAGES)[name]
     return [command.format(file=quote(path), folder=quote(folder or ".")) for command in commands]
 
 
 def environment_lock(snapshot: Snapshot) -> str:
-    """Return the lock that the environment of a revision is built from, see `choose_lock`; empty: none."""
+    """Return the lock that the environment of a revision is built from, or an empty string.
+
+    See `choose_lock`.
+    """
     present = [name for name in ENVIRONMENT_LOCKS if snapshot.in_git(name)]
     declared: set[str] = set()
     for stage in snapshot.records.values():
@@ -255,10 +281,14 @@ def environment_lock(snapshot: Snapshot) -> str:
 
 
 def choose_lock(present: Collection[str], declared: Collection[str]) -> str | None:
-    """Return the lock that the environment of a revision is built from; None where it has none.
+    """Return the lock that the environment of a revision is built from, or None if it has no lock.
 
-    Of several, it is the one that stages declare; the first of ENVIRONMENT_LOCKS where they declare several,
-    or none.
+    A lock that stages declare is preferred. If they declare several or none, the order of ENVIRONMENT_LOCKS
+    decides.
+
+    Args:
+        present: the locks that the revision has.
+        declared: those of them that a stage declares.
     """
     for candidates in (declared, present):
         for name in ENVIRONMENT_LOCKS:
@@ -269,7 +299,7 @@ def choose_lock(present: Collection[str], declared: Collection[str]) -> str | No
 
 @lru_cache(100)
 def _has_hashes(objects: GitObjects, blob: str) -> bool:
-    """Return whether a list of packages has hashes, as far as it lists any."""
+    """Return whether the packages in a requirements file have hashes; true if the file lists no packages."""
     (found,) = objects.read([blob])
     if found is None:
         return False
@@ -279,21 +309,21 @@ def _has_hashes(objects: GitObjects, blob: str) -> bool:
 def _pull_commands(snapshot: Snapshot) -> list[str]:
     if not snapshot.sources:
         return []
-    # Without names, it gets all.
+    # `dvc pull` without names pulls everything.
     names = list(snapshot.sources) if len(snapshot.sources) <= MOST_SOURCES else []
     return [join(["dvc", "pull", *names])]
 
 
 def artifact_at(snapshot: Snapshot, source: str) -> str:
-    """Return the name of the artifact that a tracked file or folder is, or holds; empty where it is none."""
+    """Return the name of the first artifact at or below a tracked path, or an empty string."""
     for artifact in snapshot.artifacts:
         if is_in(artifact.path, source):
             return artifact.name
     return ""
 
 
-def _artifacts(snapshot: Snapshot) -> list[str]:
-    """Return comments on what somebody logged or added as an artifact, as DVCLive does in a notebook."""
+def _artifact_comments(snapshot: Snapshot) -> list[str]:
+    """Return comments about artifacts that no stage wrote, such as those logged by DVCLive in a notebook."""
     comments = []
     for source in snapshot.sources:
         name = artifact_at(snapshot, source)
@@ -302,8 +332,8 @@ def _artifacts(snapshot: Snapshot) -> list[str]:
     return comments
 
 
-def _warm_starts(snapshot: Snapshot) -> list[str]:
-    """Return comments on stages whose results depend on what they wrote before; a clone has nothing of it."""
+def _warm_start_comments(snapshot: Snapshot) -> list[str]:
+    """Return comments about stages that read their own previous outputs, which a clone does not have."""
     comments = []
     for address, stage in snapshot.stages.items():
         if stage.warm_starts and not stage.frozen:
@@ -315,7 +345,7 @@ def _warm_starts(snapshot: Snapshot) -> list[str]:
 
 
 def repro_command(snapshot: Snapshot) -> str:
-    """Return the command of DVC that rebuilds all stages."""
-    # The address of a stage outside of the root's dvc.yaml names its file.
+    """Return the DVC command that rebuilds all stages."""
+    # Only the addresses of stages outside of the root's dvc.yaml have a colon, after the path of their file.
     several_pipelines = any(":" in address for address in snapshot.stages)
     return "dvc repro --all-pipelines" if several_pipelines else "dvc repro"

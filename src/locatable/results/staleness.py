@@ -1,7 +1,7 @@
-"""Whether the results that a commit records are results of the files that it holds.
+"""Check whether the results that a commit records were produced from the files that it holds.
 
-Who changes code or params, and commits without `dvc repro`, has a `dvc.lock` that tells of other files.
-DVC would find out in a checkout (`dvc status`); here it is read from Git, for any commit.
+If someone changes code or params and commits without `dvc repro`, `dvc.lock` still describes the old files.
+`dvc status` would report that in a checkout. This module reads it from Git, for any commit.
 """
 
 import posixpath
@@ -22,14 +22,14 @@ from ..repository.hashes import HashKind, differs_in_line_ends, folder_hash
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 
-# Differences that a line tells; and characters of a value.
-MOST_TOLD = 3
+# The number of differences that a summary lists, and the number of characters of a value that it shows.
+MOST_LISTED = 3
 LONGEST_VALUE = 40
 REPRO = "`dvc repro`"
 
 
 class Kind(StrEnum):
-    """What differs."""
+    """The kind of thing that differs."""
 
     STAGE = "stage"
     COMMAND = "command"
@@ -40,16 +40,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """Something in which a commit differs from what made the results that it records.
+    """A difference between a commit and the record of the run that produced its results.
 
     Attributes:
-        stage: address of the stage that has the results.
-        kind: of what differs.
-        name: key of a param, path of a file or folder, or address of a stage.
-        recorded: its hash, value or command, as `dvc.lock` has it; None where that has none.
-        present: the same as the commit has it.
-        sentence: the same in words.
-        remedy: what to do before the next commit, for its results to be its own.
+        stage: the address of the stage.
+        kind: the kind of thing that differs.
+        name: the key of a param, the path of a file or folder, or the address of the stage.
+        recorded: the hash, value or command in `dvc.lock`; None if `dvc.lock` has none.
+        present: the hash, value or command in the commit; None if the commit has none or it is unknown.
+        sentence: the difference as a sentence for the user.
+        remedy: what the user should do before the next commit, so that its results belong to it.
     """
 
     stage: str
@@ -62,9 +62,10 @@ class Difference:
 
 
 def differences(snapshot: Snapshot) -> list[Difference]:
-    """Return in what a commit differs from what made its results; nothing where it records none.
+    """Return the differences between a commit and the records of its stages.
 
-    What Git and this machine's DVC cache do not tell is not compared, nor are outputs that neither keeps.
+    The list is empty if the commit records no results. A file whose hash is in neither Git nor this machine's
+    DVC cache is not compared, nor is an output that neither Git nor DVC keeps.
     """
     if not snapshot.records:
         return []
@@ -76,23 +77,24 @@ def differences(snapshot: Snapshot) -> list[Difference]:
 
 
 def has_unrecorded_pipeline(snapshot: Snapshot) -> bool:
-    """Return whether a commit has stages and no results of any."""
+    """Return whether a commit has stages, but records no results of any of them."""
     return not snapshot.records and bool(snapshot.stages)
 
 
-# The hash of what is not there.
+# The hash that stands for a file or folder that does not exist.
 ABSENT = ""
 
 
 class _Commit:
-    """What a commit holds, compared with what it records."""
+    """The content of a commit, for a comparison with its records."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._objects = snapshot.reader.objects
         self._hashes = snapshot.reader.hashes
-        # Locks and `.dvc` files have the hash of what DVC keeps, but for outputs that no lock records.
+        # The hashes of files that DVC keeps are in `.dvc` files and locks.
         self._tracked: dict[str, Entry] = dict(snapshot.sources)
+        # Outputs that DVC keeps, but that no lock records: their hashes are unknown.
         self._unknown: set[str] = set()
         self._params: dict[str, dict[str, Any] | str | None] = {}
         paths: set[str] = set()
@@ -103,16 +105,17 @@ class _Commit:
                     self._tracked[path] = out.entry
                 elif out.cached:
                     self._unknown.add(path)
+        # Files in the workspace can differ from what `.dvc` files and locks record.
         for path, md5 in snapshot.edited.items():
             self._tracked[path] = {**self._tracked.get(path, {}), "md5": md5}
-        # All that will be asked for at once: one by one, each takes a round trip.
+        # Load all hashes at once, because each single one takes a round trip to Git.
         blobs: list[str] = []
         for path in paths - self._tracked.keys():
             blobs += snapshot.git_files(path).values()
         self._hashes.load(blobs, HashKind.MD5)
 
     def differences_of(self, stage: Stage) -> list[Difference]:
-        """Return in what a stage differs from its record."""
+        """Return the differences between a stage and its record."""
         address = stage.address
         record = stage.record
         if record is None:
@@ -124,17 +127,17 @@ class _Commit:
             found.append(Difference(address, Kind.COMMAND, address, record.cmd, stage.cmd, sentence))
         if not stage.frozen:
             for file, names in stage.params.items():
-                found += self._of_params(address, file, names, record.params.get(file, {}))
+                found += self._params_differences(address, file, names, record.params.get(file, {}))
             for path in stage.deps:
-                found += self._of_file(address, Kind.DEPENDENCY, path, record.deps.get(path))
+                found += self._file_difference(address, Kind.DEPENDENCY, path, record.deps.get(path))
         for path, out in stage.outs.items():
             is_known = path in self._snapshot.edited or (not out.cached and self._snapshot.in_git(path))
             if out.entry is None or is_known:
-                found += self._of_file(address, Kind.OUTPUT, path, out.entry)
+                found += self._file_difference(address, Kind.OUTPUT, path, out.entry)
         return found
 
-    def _of_file(self, address: str, kind: Kind, path: str, entry: Entry | None) -> list[Difference]:
-        """Return in what a file or folder differs from its entry: in one thing, or in nothing."""
+    def _file_difference(self, address: str, kind: Kind, path: str, entry: Entry | None) -> list[Difference]:
+        """Return the difference between a file or folder and its entry, as a list with at most one item."""
         if entry is None:
             return [Difference(address, kind, path, None, None, f"{path} of {address} is not recorded")]
         recorded = entry.get("md5")
@@ -151,7 +154,7 @@ class _Commit:
         remedy = REPRO
         if present == ABSENT:
             sentence = f"{path} is in neither Git nor DVC"
-            remedy = _addition(path)
+            remedy = _how_to_add(path)
         elif content is not None and differs_in_line_ends(content, str(recorded)):
             sentence = f"{path} had other line ends"
             attribute = f"`{path} text eol=lf` in .gitattributes"
@@ -159,32 +162,37 @@ class _Commit:
         return [Difference(address, kind, path, recorded, present or None, sentence, remedy)]
 
     def _has_other_size(self, path: str, entry: Entry) -> bool:
-        """Return whether Git has a pointer of Git LFS to a content of another size than an entry says."""
-        # An older DVC hashed text with other line ends, and so another size.
+        """Return whether Git has a Git LFS pointer to content of a different size than the entry says."""
+        # DVC before 3 hashed text with normalized line ends, so its size says nothing about the content.
         if HashKind.of_entry(entry) is not HashKind.MD5 or "size" not in entry:
             return False
         size = lfs_size(self._snapshot.read(path) or b"")
         return size is not None and size != entry["size"]
 
-    def _of_params(
+    def _params_differences(
         self, address: str, file: str, names: Sequence[str], recorded: Mapping[str, Any]
     ) -> list[Difference]:
-        """Return in which values a params file differs from what is recorded of it."""
+        """Return the differences between the values of a params file and the recorded values."""
         if file not in self._params:
             self._params[file] = self._read_params(file)
         content = self._params[file]
         if content is None:
             return []
         if isinstance(content, str):
-            remedy = f"mend {file}" if self._snapshot.kept_files(file) else _addition(file)
+            remedy = f"mend {file}" if self._snapshot.kept_files(file) else _how_to_add(file)
             return [Difference(address, Kind.PARAM, file, None, None, content, remedy)]
         found = []
         for dotted in names or dict.fromkeys([*content, *recorded]):
-            found += _of_param(address, Key(file, str(dotted)), recorded, content)
+            found += _param_differences(address, Key(file, str(dotted)), recorded, content)
         return found
 
     def _read_params(self, file: str) -> dict[str, Any] | str | None:
-        """Return content of a params file; why there is none, in a sentence; None if that cannot be told."""
+        """Return the content of a params file.
+
+        Returns:
+            The content; a sentence if the file is missing or broken; None if DVC tracks the file and its
+            content is not on this machine.
+        """
         content = self._snapshot.kept_files(file).get(file)
         if content is None:
             if self._hash_of(file, HashKind.MD5) == ABSENT:
@@ -197,24 +205,32 @@ class _Commit:
         return values if isinstance(values, dict) else f"{file} cannot be read"
 
     def _hash_of(self, path: str, kind: HashKind) -> str | None:
-        """Return the hash of a file or folder as DVC computes it; `ABSENT` where the commit has none.
+        """Return the hash of a file or folder as DVC computes it.
 
-        None where it cannot be told from Git and this machine's DVC cache: outside of the repository, in a
-        submodule, behind a symbolic link, in git-annex, in Git LFS where this machine lacks the content, or
-        in a tracked folder whose list is not in the cache.
+        Returns:
+            The hash; `ABSENT` if the commit has no such file or folder; None if Git and this machine's DVC
+            cache cannot tell the hash. That is the case outside of the repository, in a submodule, behind a
+            symbolic link, in git-annex, in Git LFS if the content is not on this machine, and in a tracked
+            folder whose list of files is not in the cache.
         """
         if path in self._tracked:
-            return _recorded(self._tracked[path], kind)
+            return _md5_of_entry(self._tracked[path], kind)
         if path in self._unknown or path in (".", "..") or "://" in path or posixpath.isabs(path):
             return None
         if path.startswith("../"):
-            # What is not in Git may be of another DVC project.
+            # A path that is not in Git may belong to a different DVC project, so it is unknown, not absent.
             place = join(self._snapshot.reader.prefix, path)
             return self._hash_in_git(self._snapshot.root_tree, place, kind) or None
         return self._hash_in_git(self._snapshot.tree, path, kind)
 
     def _hash_in_git(self, tree: str, path: str, kind: HashKind) -> str | None:
-        """Return the same of a path below a tree: that of the project, or of the repository around it."""
+        """Return the hash of a path below a Git tree; the same values as `_hash_of`.
+
+        Args:
+            tree: the tree of the project, or of the whole repository.
+            path: relative to that tree.
+            kind: how to hash files.
+        """
         if path.startswith("../") or path == ".." or self._objects.is_opaque(tree, path):
             return None
         files: dict[str, str | None] = {}
@@ -229,14 +245,17 @@ class _Commit:
         return files[path] if path in files else _hash_of_folder(path, files)
 
     def _tracked_hashes(self, path: str, kind: HashKind) -> dict[str, str | None]:
-        """Return hash by path of the files that DVC keeps at a path, in that folder, or around it."""
+        """Return the hashes of tracked files by path: the file at a path, or all files in that folder.
+
+        The path can also lie in a tracked folder. The hash is None where it is unknown.
+        """
         files: dict[str, str | None] = {}
         for place, entry in self._tracked.items():
             if is_in(place, path):
                 files.update(self._listed(place, entry, kind))
             elif is_in(path, place):
                 listed = self._listed(place, entry, kind)
-                if place in listed:  # a folder without a list
+                if place in listed:  # The list of the folder's files is not in the cache.
                     listed = {path: None}
                 for file, md5 in listed.items():
                     if is_in(file, path):
@@ -246,21 +265,28 @@ class _Commit:
         return files
 
     def _listed(self, path: str, entry: Entry, kind: HashKind) -> dict[str, str | None]:
-        """Return hash by path of the files of a tracked folder; of a folder without a list, None."""
-        md5 = _recorded(entry, kind)
+        """Return the hashes of the files of a tracked folder by path, or the hash of a tracked file.
+
+        For a folder whose list of files is not in the cache, return only its own path, with None.
+        """
+        md5 = _md5_of_entry(entry, kind)
         if md5 is None or not md5.endswith(".dir"):
             return {path: md5}
         files = self._snapshot.reader.folder_files(path, entry)
         return {path: None} if path in files else dict(files)
 
 
-def _recorded(entry: Entry, kind: HashKind) -> str | None:
-    """Return the hash in an entry, None where it has none of this kind."""
+def _md5_of_entry(entry: Entry, kind: HashKind) -> str | None:
+    """Return the hash in an entry, or None if the entry has no hash of this kind."""
     return entry.get("md5") if HashKind.of_entry(entry) is kind else None
 
 
 def _hash_of_folder(path: str, files: Mapping[str, str | None]) -> str | None:
-    """Return hash of a folder, `ABSENT` where there is none, None where one of its files has none."""
+    """Return the hash of a folder with these files.
+
+    Returns:
+        The hash; `ABSENT` if there are no files; None if the hash of a file is unknown.
+    """
     if not files:
         return ABSENT
     known = {}
@@ -271,38 +297,39 @@ def _hash_of_folder(path: str, files: Mapping[str, str | None]) -> str | None:
     return folder_hash(known)
 
 
-def _addition(path: str) -> str:
-    """Return how to have a file in the next commit that Git ignores or nobody added."""
+def _how_to_add(path: str) -> str:
+    """Return how the user can commit a file that Git ignores or that was never added."""
     return f"`git add --force {quote(path)}`, or `dvc add` where it is data"
 
 
-# A value that is not there.
-_NONE = object()
+# Stands for a missing value, because None is a valid value of a param.
+_MISSING = object()
 
 
-def _of_param(
-    address: str, key: Key, before: Mapping[str, Any], content: Mapping[str, Any]
+def _param_differences(
+    address: str, key: Key, record: Mapping[str, Any], content: Mapping[str, Any]
 ) -> list[Difference]:
-    """Return values below a name in which record and file differ."""
-    recorded = before.get(key.dotted, _NONE)
+    """Return the differences between record and file for one declared param, which can be a section."""
+    recorded = record.get(key.dotted, _MISSING)
     try:
         present = named_value(content, key.dotted)
     except (LookupError, TypeError, ValueError):
-        present = content.get(key.dotted, _NONE)
+        present = content.get(key.dotted, _MISSING)
     if same_value(present, recorded):
         return []
     old = _leaves(key, recorded)
     new = _leaves(key, present)
     found = []
     for name in dict.fromkeys([*old, *new]):
-        if not same_value(new.get(name, _NONE), old.get(name, _NONE)):
+        if not same_value(new.get(name, _MISSING), old.get(name, _MISSING)):
             sentence = _param_sentence(name, old, new)
             found.append(Difference(address, Kind.PARAM, name, old.get(name), new.get(name), sentence))
     return found
 
 
 def _leaves(key: Key, value: Any) -> dict[str, Any]:
-    if value is _NONE:
+    """Return the single values below a key, each by its full key; an empty dict for a missing value."""
+    if value is _MISSING:
         return {}
     return flat_params([(key.file, {key.dotted: value})])
 
@@ -320,26 +347,27 @@ def _short(value: Any) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 
-def summary(found: Sequence[Difference], most: int = MOST_TOLD) -> str:
-    """Return differences in one line: the first few, and how many more there are."""
-    # Stages can share a param or a file.
+def summary(found: Sequence[Difference], most: int = MOST_LISTED) -> str:
+    """Return the first differences, and the number of the remaining ones, as one line."""
+    # Stages can share a param or a file, so several differences can have the same sentence.
     sentences = list(dict.fromkeys(difference.sentence for difference in found))
-    told = sentences[:most]
+    listed = sentences[:most]
     if len(sentences) > most:
-        told.append(f"and {len(sentences) - most} more")
-    return "; ".join(told)
+        listed.append(f"and {len(sentences) - most} more")
+    return "; ".join(listed)
 
 
 def remedy(found: Sequence[Difference]) -> str:
-    """Return what to do for the results of the next commit to be its own, in a line."""
+    """Return one line that says how to make the results of the next commit belong to its files."""
     remedies = list(dict.fromkeys(difference.remedy for difference in found))
-    return f"{'; '.join(remedies[:MOST_TOLD])}, then commit"
+    return f"{'; '.join(remedies[:MOST_LISTED])}, then commit"
 
 
 def commit_of_results(reader: Reader, snapshot: Snapshot) -> str | None:
-    """Return the newest commit before a revision that records its results and holds what made them.
+    """Return the commit that the results of a stale revision belong to.
 
-    None where there is none in this clone; see `unread_history`.
+    That is the newest earlier commit that records the same results and holds the files that produced them.
+    Return None if this clone has no such commit; `unread_history` says whether it could be missing here.
     """
     for ancestor in reader.snapshots(_history(reader, snapshot)):
         if ancestor.locks == snapshot.locks and _agrees(ancestor):
@@ -348,10 +376,7 @@ def commit_of_results(reader: Reader, snapshot: Snapshot) -> str | None:
 
 
 def unread_history(reader: Reader, snapshot: Snapshot) -> str:
-    """Return why a commit of a revision's history can have been overlooked, in a sentence.
-
-    Empty if none can.
-    """
+    """Return why `commit_of_results` can have missed a commit, or an empty string if it cannot."""
     shallow = shallow_history(reader.root)
     if shallow:
         return shallow
@@ -363,10 +388,12 @@ def unread_history(reader: Reader, snapshot: Snapshot) -> str:
 
 
 def _history(reader: Reader, snapshot: Snapshot) -> list[str]:
+    """Return the ancestors of a revision, newest first, without the revision itself."""
     return git(reader.root, "rev-list", snapshot.rev).split()[1:]
 
 
 def _agrees(snapshot: Snapshot) -> bool:
+    """Return whether the results of a commit belong to its files; false if a file of DVC is broken."""
     try:
         return not differences(snapshot)
     except UnreadableError:

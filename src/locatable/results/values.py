@@ -1,4 +1,4 @@
-"""What stages of a revision wrote: metrics, series and other values, files that views show, and models."""
+"""Read what the stages of a revision wrote: metrics, series, other values, files for views, and models."""
 
 import csv
 import io
@@ -19,13 +19,14 @@ from ..model import PARAMS_FILE, flatten, flatten_all, holder, is_in, is_series
 from ..repository import parsing
 from ..repository.snapshot import Snapshot
 
-# Endings of files whose numbers are looked at where no dvc.yaml calls them metrics, and their greatest size.
+# Outputs with these endings, up to this size, are searched for values even if dvc.yaml does not declare them
+# as metrics.
 VALUE_FILES = (".json", ".yaml", ".yml", ".toml")
 MOST_BYTES = 100_000
 
 
 class ValueKind(Enum):
-    """What a number is; the values are the words for it. What is most often quoted comes first."""
+    """The kind of a value, in the order in which texts quote them; views print the values of this enum."""
 
     METRIC = "metric"
     OUTPUT = "value in an output"
@@ -34,12 +35,12 @@ class ValueKind(Enum):
 
 @dataclass(frozen=True)
 class NamedValue:
-    """A value and what it is called.
+    """A value with its key.
 
     Attributes:
-        kind: what it is.
-        key: as DVC writes it: `file:dotted.key`; of a file that is one value, the file's path.
-        value: of any type.
+        kind: the kind of the value.
+        key: the key as DVC writes it, `file:dotted.key`. For a file that is a single value, the file's path.
+        value: the value, of any type.
     """
 
     kind: ValueKind
@@ -53,23 +54,27 @@ class NamedValue:
 
 
 def preload_values(snapshots: list[Snapshot]) -> None:
-    """Read the files of many revisions that hold values at once: one by one, each takes a round trip."""
+    """Load the value files of many revisions at once, because each single file takes a round trip to Git."""
     blobs: list[str] = []
     for snapshot in snapshots:
         blobs += snapshot.blobs.values()
-        with suppress(UnreadableError):  # whoever asks for its values is told
-            for path in [*snapshot.metric_files, *_undeclared(snapshot), PARAMS_FILE]:
+        with suppress(UnreadableError):  # Reading the values later raises the error again.
+            for path in [*snapshot.metric_files, *_undeclared_value_files(snapshot), PARAMS_FILE]:
                 blobs += snapshot.git_files(path).values()
     if snapshots:
         snapshots[0].reader.objects.preload(blobs)
 
 
 def values_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
-    """Yield all values of a revision that can be numbers; arguments and errors as of `metrics_of`."""
+    """Yield the metrics, the values in other outputs, and the params of a revision.
+
+    The arguments are those of `metrics_of`.
+    """
     yield from metrics_of(snapshot, unread)
-    for path, content in snapshot.git_contents(_undeclared(snapshot)).items():
+    for path, content in snapshot.git_contents(_undeclared_value_files(snapshot)).items():
         if len(content) <= MOST_BYTES:
-            with suppress(ValueError, yaml.YAMLError):  # nobody says that it has values
+            # dvc.yaml does not say that this file holds values, so it is no error if it does not.
+            with suppress(ValueError, yaml.YAMLError):
                 yield from _named(ValueKind.OUTPUT, path, content)
     for key, value in snapshot.params.items():
         items = flatten({key: value}, lists=True) if isinstance(value, list) else {key: value}
@@ -78,11 +83,11 @@ def values_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
 
 
 def metrics_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
-    """Yield the metrics of a revision, as far as Git or DVC's cache has their files.
+    """Yield the metrics of a revision whose files are in Git or in this machine's DVC cache.
 
     Args:
         snapshot: the revision.
-        unread: gets a line for each metrics file that cannot be read, or is not on this machine.
+        unread: a list that gets a line for each metrics file that is broken or not on this machine.
     """
     contents = snapshot.git_contents(snapshot.metric_files)
     for path in snapshot.metric_files:
@@ -101,13 +106,13 @@ def metrics_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
 
 
 def _named(kind: ValueKind, path: str, content: bytes) -> Iterator[NamedValue]:
-    """Yield the values of a file by DVC's keys, those in lists one by one."""
+    """Yield the values of a file; each item of a list is a value."""
     for dotted, value in read_metrics(path, content, lists=True).items():
         yield NamedValue(kind, f"{path}:{dotted}" if dotted else path, value)
 
 
-def _undeclared(snapshot: Snapshot) -> list[str]:
-    """Return outputs that look as if they hold values, and are no metrics, plots or records of ours."""
+def _undeclared_value_files(snapshot: Snapshot) -> list[str]:
+    """Return the outputs that can hold values, except metrics, plots and environment.json."""
     known = {*snapshot.metric_files, *snapshot.plot_files}
     paths = []
     for path in snapshot.outs:
@@ -119,7 +124,13 @@ def _undeclared(snapshot: Snapshot) -> list[str]:
 
 @dataclass(frozen=True)
 class Point:
-    """A value of a series as its file has it; `time` in milliseconds since 1970."""
+    """A point of a series.
+
+    Attributes:
+        step: the step that it belongs to.
+        value: the value as it is written in the file.
+        time: milliseconds since 1970.
+    """
 
     step: int
     value: str
@@ -128,12 +139,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Measurements:
-    """What stages measured.
+    """The metrics and series that stages wrote.
 
     Attributes:
-        metrics: final values of each file by their dotted names; of a file that is one value, by no name.
-        series: values over steps, by path.
-        unread: why a file could not be read, by path.
+        metrics: the values of each metrics file by their dotted names. The name is empty for a file that is a
+            single value.
+        series: the points of each series, by the path of its file.
+        unread: the reason why a file could not be read, by its path.
     """
 
     metrics: dict[str, dict[str, Any]]
@@ -144,12 +156,12 @@ class Measurements:
 def read_measurements(
     contents: Mapping[str, bytes], metric_files: Collection[str], time: int
 ) -> Measurements:
-    """Return the series of DVCLive and the metrics among some files.
+    """Return the metrics, and the series of DVCLive, among files that stages wrote.
 
     Args:
-        contents: content by path of what stages wrote.
-        metric_files: files, and folders of files, that dvc.yaml calls metrics.
-        time: of the revision, in milliseconds since 1970.
+        contents: the content of each file by its path.
+        metric_files: the files, and folders of files, that dvc.yaml declares as metrics.
+        time: the time of the revision, in milliseconds since 1970.
     """
     found = Measurements({}, {}, {})
     for path, content in contents.items():
@@ -163,19 +175,20 @@ def read_measurements(
     return found
 
 
-@lru_cache(2_000)  # the same file is in many revisions
+@lru_cache(2_000)  # Many revisions contain the same file.
 def read_metrics(path: str, content: bytes, *, lists: bool = False) -> dict[str, Any]:
-    """Return values of a metrics file by their dotted names; of a file that is one value, by no name.
+    """Return the values of a metrics file by their dotted names.
 
-    The answer is shared by all who ask, so do not change it.
+    The name is empty for a file that is a single value. Callers must not change the returned dict, because it
+    is cached.
 
     Args:
-        path: of the file; its ending says how it is read.
-        content: of the file.
-        lists: give items of lists names of their own, which end with their positions.
+        path: the path of the file; its ending decides how it is parsed.
+        content: the content of the file.
+        lists: true to return each item of a list as a value, with its index at the end of the name.
 
     Raises:
-        ValueError or yaml.YAMLError: it has no such values.
+        ValueError or yaml.YAMLError: the file does not hold such values.
     """
     values = parsing.parse(path, content)
     if isinstance(values, int | float | str):
@@ -188,13 +201,13 @@ def read_metrics(path: str, content: bytes, *, lists: bool = False) -> dict[str,
 
 
 def read_series(content: bytes, time: int) -> list[Point]:
-    """Return the lines of a series.
+    """Return the points of a series that DVCLive wrote.
 
-    Its steps are the places of its lines where it has none. Where it has no times, each step is a
-    millisecond after `time`: MLflow also draws over time, and so needs some.
+    If the file has no steps, its lines are numbered from 0. If it has no timestamps, step n gets a time of n
+    milliseconds after `time`, because MLflow also draws series over time.
 
     Raises:
-        ValueError or OverflowError: it is none.
+        ValueError or OverflowError: the content is not a series.
     """
     points = []
     text = io.StringIO(content.decode())
@@ -209,37 +222,37 @@ def read_series(content: bytes, time: int) -> list[Point]:
 
 
 def number(value: Any) -> float | None:
-    """Return a value as a float, None where it is no number."""
+    """Return a value as a float, or None if it is not a number."""
     try:
-        return float(value)  # DVCLive writes NaN and infinities as strings
+        return float(value)  # This includes strings, because DVCLive writes NaN and infinities as strings.
     except (TypeError, ValueError, OverflowError):
         return None
 
 
 def difference(old: Any, new: Any) -> float | None:
-    """Return how much greater the second number is; None where one of them is no number, or NaN."""
+    """Return `new - old`, or None if the difference is NaN or one of the values is not a number."""
     for value in (old, new):
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
     try:
         found = float(new - old)
-    except OverflowError:  # a whole number that no float can be
+    except OverflowError:  # The difference is an integer that is too large for a float.
         return None
     return None if math.isnan(found) else found
 
 
 def signed(found: float) -> str:
-    """Return a difference for people to read, with its sign."""
+    """Return a difference as text, with its sign."""
     return f"{found:+.3g}".replace("-", "−", 1) if found else "0"
 
 
 @dataclass(frozen=True)
 class OutputFiles:
-    """What stages wrote.
+    """The contents of files that stages wrote.
 
     Attributes:
-        contents: content by path.
-        missing: cached files that should be among them and are not on this machine.
+        contents: the content of each file by its path.
+        missing: the files whose content is not on this machine.
     """
 
     contents: dict[str, bytes]
@@ -247,7 +260,10 @@ class OutputFiles:
 
 
 def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
-    """Return what Git keeps of outputs, metrics and plots; what DVC's cache has of these and `models`."""
+    """Return the contents of outputs, metrics and plots.
+
+    All outputs in Git are read. From DVC's cache, only metrics, plots and `models` are read.
+    """
     outs = snapshot.outs
     shown = [*snapshot.metric_files, *snapshot.plot_files]
     files = OutputFiles({}, [])
@@ -261,7 +277,7 @@ def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
         if not output or snapshot.in_git(path):
             continue
         for file, md5 in snapshot.reader.folder_files(output, outs[output]).items():
-            # Where nothing lists the files of a folder, the folder itself stands for what is missing.
+            # If the list of a folder's files is not in the cache, the folder's own path stands for its files.
             if file != output and not is_in(file, path):
                 continue
             cached = snapshot.reader.cached_file(md5)
@@ -274,13 +290,13 @@ def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """An output, or file in one, that a dvc.yaml calls an artifact of type `model`.
+    """An output, or a file in an output, that dvc.yaml declares as an artifact of type `model`.
 
     Attributes:
-        name: that dvc.yaml gives it.
-        path: relative to the DVC root.
-        md5: its hash; that of the folder around it where this machine has no list of the files in there.
-        desc: what dvc.yaml says of it.
+        name: the name of the artifact.
+        path: the path, relative to the DVC root.
+        md5: its hash. If the list of its folder's files is not on this machine, the hash of the folder.
+        desc: the description in dvc.yaml.
     """
 
     name: str
@@ -290,7 +306,7 @@ class ModelFile:
 
 
 def model_files(snapshot: Snapshot) -> list[ModelFile]:
-    """Return the models of a revision; of one path, what the last dvc.yaml says."""
+    """Return the models of a revision. If several dvc.yaml declare the same path, the last one counts."""
     outs = snapshot.outs
     models: dict[str, ModelFile] = {}
     for artifact in snapshot.artifacts:

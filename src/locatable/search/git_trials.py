@@ -1,8 +1,9 @@
-"""Experiments in Git that are trials of a study, and what their commits remember of it.
+"""Find the experiments in Git that are trials of a study, and save Optuna's state in their commits.
 
-The files of an experiment have its metrics and series. What else Optuna knows when a trial begins is written
-into the message of its commit: distributions, the attributes in which samplers keep their place, and earlier
-trials without an experiment. A study that is created again from Git continues as the lost one would have.
+An experiment's files contain its params, metrics and series. Everything else that Optuna knows when a trial
+begins is saved in the message of its commit: the distributions, the attributes in which samplers keep their
+state, and earlier trials that have no experiment. From these commits, a lost study can be created again, and
+continues as the lost one would have.
 """
 
 import json
@@ -27,26 +28,26 @@ from ..repository.snapshot import Snapshot
 from .messages import points
 from .settings import SearchSettings, active_values
 
-# Part of the names of attributes in which genetic samplers list the parents of a generation.
+# Occurs in the names of the attributes in which genetic samplers list the parents of a generation.
 PARENTS = ":parent:"
-# Prefix of the attributes in which pruners keep the values that a trial was compared by.
+# The prefix of the attributes in which pruners keep the values by which a trial was compared to others.
 RUNG = "completed_rung_"
-# Part of the names of attributes that are of use only while a trial runs, to those beside it.
+# Occurs in the names of the attributes that concurrent trials only need while a trial runs.
 WHILE_RUNNING = ":relative_params:"
 
 
 @dataclass(frozen=True)
 class FoundExperiments:
-    """The experiments in Git, as far as a study has to know them.
+    """The experiments in Git that a study needs for reconciliation.
 
     Attributes:
-        revs: revisions of all experiments.
-        unknown: trials that the study does not know yet, the oldest first; each is complete, and has the
-            number in its experiment's name.
+        revs: the revisions of all experiments.
+        unknown: the experiments that the study does not know yet, as complete trials, the oldest first. The
+            number of each trial is the one in its experiment's name.
         unfit: how many experiments are named like trials, but do not fit search.yaml.
-        without_experiment: failed and pruned trials that the unknown ones remember, by number.
-        attributes: what samplers noted on the study, with trials by number.
-        conflict: why one of the unfit is of another search.
+        without_experiment: failed and pruned trials that are saved in the unknown ones' commits, by number.
+        attributes: the attributes that samplers set on the study. They refer to trials by number.
+        conflict: the error about an experiment of a search with other settings; None if there is none.
     """
 
     revs: frozenset[str]
@@ -58,7 +59,13 @@ class FoundExperiments:
 
 
 def find_experiments(root: Path, settings: SearchSettings, known: Collection[str]) -> FoundExperiments:
-    """Return the experiments of a study that are in Git; those of `known` revisions are not read again."""
+    """Find the experiments in Git that belong to a study, and read those that it does not know yet.
+
+    Args:
+        root: the DVC root.
+        settings: the settings from search.yaml.
+        known: the revisions that the study knows, which are not read again.
+    """
     unknown: list[FrozenTrial] = []
     unfit = 0
     without_experiment: dict[int, FrozenTrial] = {}
@@ -74,12 +81,13 @@ def find_experiments(root: Path, settings: SearchSettings, known: Collection[str
                 named.append(experiment)
         snapshots = reader.snapshots(experiment.rev for experiment in named)
         for experiment, snapshot in zip(named, snapshots, strict=True):
+            # Read everything before using any of it: the commit may be damaged, or from another program.
             try:
                 memory = memory_in(snapshot.commit)
                 trial = _complete_trial(settings, experiment, snapshot, memory)
-                others = {other["number"]: _from_json(other) for other in memory.get("others", [])}
-                noted = dict(memory.get("rungs", []))
-                of_study = _newest(attributes, memory.get("study", {}))
+                earlier_trials = {other["number"]: _from_json(other) for other in memory.get("others", [])}
+                earlier_rungs = dict(memory.get("rungs", []))
+                merged_attributes = _merge(attributes, memory.get("study", {}))
             except SettingsError as error:
                 conflict = error
                 unfit += 1
@@ -88,10 +96,11 @@ def find_experiments(root: Path, settings: SearchSettings, known: Collection[str
                 unfit += 1
                 continue
             unknown.append(trial)
-            without_experiment.update(others)
-            rungs.update(noted)
-            attributes = of_study
-    # Pruners note on a trial after its commit is made: the commits of later trials remember that.
+            without_experiment.update(earlier_trials)
+            rungs.update(earlier_rungs)
+            attributes = merged_attributes
+    # Pruners set attributes of a trial while it runs, too late for its own commit. They are in the commits of
+    # later trials.
     for trial in unknown:
         trial.system_attrs.update(rungs.get(trial.number, {}))
     revs = frozenset(experiment.rev for experiment in experiments)
@@ -101,11 +110,11 @@ def find_experiments(root: Path, settings: SearchSettings, known: Collection[str
 def _complete_trial(
     settings: SearchSettings, experiment: Experiment, snapshot: Snapshot, memory: Mapping[str, Any]
 ) -> FrozenTrial:
-    """Return the complete trial that an experiment is.
+    """Return an experiment as a complete trial.
 
     Raises:
-        SettingsError: it is of a search with other objectives or choices.
-        LookupError, TypeError, ValueError, YAMLError: its params or metrics are not of this search.
+        SettingsError: the experiment belongs to a search with other objectives or distributions.
+        LookupError, TypeError, ValueError, YAMLError: its params or metrics do not fit this search.
     """
     contents: dict[str, Any] = {}
     choices = choices_in(snapshot.commit)
@@ -123,7 +132,7 @@ def _complete_trial(
         trial = _from_json(memory["trial"])
         settings.refuse_other_space(trial.distributions)
     else:
-        # An earlier release made it, or another program.
+        # The experiment was made by an earlier release or another program, which saved no state of Optuna.
         params = {}
         distributions = {}
         for key, value in active_values(settings.space, read, read).items():
@@ -134,7 +143,7 @@ def _complete_trial(
     trial.state = TrialState.COMPLETE
     trial.values = [float(read(metric)) for metric in settings.metrics]
     if not all(map(math.isfinite, trial.values)):
-        raise ValueError("a metric is no finite number")
+        raise ValueError("a metric is not a finite number")
     trial.intermediate_values = {}
     series = snapshot.read(settings.series) if settings.series else None
     if settings.series and series:
@@ -148,26 +157,26 @@ def _complete_trial(
 
 
 def memory_of(study: optuna.Study, settings: SearchSettings, number: int) -> dict[str, Any]:
-    """Return what the commit of a trial that begins is to remember, as plain values."""
+    """Return Optuna's state when a trial begins, as plain values for the commit of the trial."""
     trials = study.get_trials(deepcopy=False)
-    # The commit of the last complete trial remembers everything that had ended when it began.
-    remembered = datetime.min
+    # Only save what has changed since the last complete trial began: its commit has everything before that.
+    saved_until = datetime.min
     for trial in trials:
         if trial.state is TrialState.COMPLETE and trial.datetime_start:
-            remembered = max(remembered, trial.datetime_start)
+            saved_until = max(saved_until, trial.datetime_start)
     others = []
     rungs = []
     numbers = {}
     for trial in trials:
         numbers[trial._trial_id] = trial.number
-        if (trial.datetime_complete or datetime.min) < remembered:
+        if (trial.datetime_complete or datetime.min) < saved_until:
             continue
         if trial.state in (TrialState.FAIL, TrialState.PRUNED):
             others.append(_to_json(trial))
-        # Pruners note these while a trial runs, when its own commit can no longer be changed.
-        noted = {name: value for name, value in trial.system_attrs.items() if name.startswith(RUNG)}
-        if noted:
-            rungs.append((trial.number, noted))
+        # Pruners set these while a trial runs, when the message of its own commit is already fixed.
+        trial_rungs = {name: value for name, value in trial.system_attrs.items() if name.startswith(RUNG)}
+        if trial_rungs:
+            rungs.append((trial.number, trial_rungs))
     return {
         "metrics": settings.metrics,
         "directions": settings.directions,
@@ -179,13 +188,17 @@ def memory_of(study: optuna.Study, settings: SearchSettings, number: int) -> dic
 
 
 def study_attributes(study: optuna.Study) -> dict[str, Any]:
-    """Return what samplers have noted on a study, by name."""
-    noted: dict[str, Any] = study._storage.get_study_system_attrs(study._study_id)
-    return {name: value for name, value in noted.items() if not name.startswith("study:")}
+    """Return the attributes that samplers have set on a study, by name."""
+    attributes: dict[str, Any] = study._storage.get_study_system_attrs(study._study_id)
+    return {name: value for name, value in attributes.items() if not name.startswith("study:")}
 
 
 def with_other_ids(attributes: Mapping[str, Any], ids: Mapping[int, int]) -> dict[str, Any]:
-    """Return attributes of a study that name trials in another way, by `ids`: a storage's ids are its own."""
+    """Return a study's attributes with the ids of trials replaced by those in `ids`.
+
+    Attributes refer to trials by their id in the storage, which is meaningless in any other storage, so
+    commits refer to trials by number.
+    """
     changed = dict(attributes)
     for name, value in attributes.items():
         if PARENTS in name:
@@ -193,8 +206,11 @@ def with_other_ids(attributes: Mapping[str, Any], ids: Mapping[int, int]) -> dic
     return changed
 
 
-def _newest(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes of both, with the higher one of two counts."""
+def _merge(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the study attributes of two commits in one mapping.
+
+    If both have a counter, the higher count is kept; otherwise the earlier value is.
+    """
     merged = {**later, **earlier}
     for name in earlier.keys() & later.keys():
         if isinstance(later[name], int):
@@ -203,7 +219,7 @@ def _newest(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, A
 
 
 def _to_json(trial: FrozenTrial) -> dict[str, Any]:
-    """Return a trial as plain values, without what is of use only while it runs."""
+    """Return a trial as plain values, without the attributes that are only needed while it runs."""
     distributions = {}
     for key, distribution in trial.distributions.items():
         distributions[key] = json.loads(distribution_to_json(distribution))
@@ -215,13 +231,13 @@ def _to_json(trial: FrozenTrial) -> dict[str, Any]:
         "params": trial.params,
         "distributions": distributions,
         "attributes": attributes,
-        # Samplers look at no other value of a pruned trial.
+        # Samplers only use the last intermediate value of a pruned trial.
         "last": None if step is None else [step, trial.intermediate_values[step]],
     }
 
 
 def _from_json(fields: Mapping[str, Any]) -> FrozenTrial:
-    """Return the trial that `_to_json` made plain values of."""
+    """Return the trial that `_to_json` has converted to plain values."""
     distributions = {}
     for key, distribution in fields["distributions"].items():
         distributions[key] = json_to_distribution(json.dumps(distribution))

@@ -1,4 +1,4 @@
-"""Workers on this machine, in processes of their own: for a search, or for an optimiser with its own loop.
+"""Workers as processes on this machine, for a search or for an optimiser that has its own loop.
 
 from locatable import TrialRunner
 
@@ -45,25 +45,25 @@ if TYPE_CHECKING:
 
     from .settings import Resources
 
-# The variables by which a library is told which GPUs to use: NVIDIA's, two of AMD's, and Intel's.
+# Environment variables that tell libraries which GPUs to use: one of NVIDIA's, two of AMD's, one of Intel's.
 DEVICE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 
 
 def study_folder(root: Path) -> Path:
-    """Return the folder of a project for what its searches need while they run."""
+    """Return the folder of a project for the clones and locks of running searches."""
     return root / ".dvc/tmp/search"
 
 
 def find_devices(variables: Mapping[str, str]) -> tuple[str, list[str]]:
-    """Return the variable that names GPUs to libraries here, and those that it names.
+    """Return the environment variable that selects GPUs on this machine, and the GPUs that it selects.
 
-    Where none is set, NVIDIA's driver lists all GPUs of this machine.
+    If no such variable is set, these are all GPUs that NVIDIA's driver lists.
     """
     for variable in DEVICE_VARIABLES:
         if variable in variables:
             devices = []
             for device in variables[variable].split(","):
-                # As CUDA reads it: nothing counts from the first one on that cannot be, such as -1.
+                # Like CUDA, ignore the first entry that cannot be a device, such as -1, and all after it.
                 if not re.match(r"\w", device.strip()):
                     break
                 devices.append(device.strip())
@@ -77,17 +77,19 @@ def find_devices(variables: Mapping[str, str]) -> tuple[str, list[str]]:
 
 
 class Devices:
-    """The GPUs of this machine: a search takes some for itself, and gives each worker its own.
+    """The GPUs of this machine that a search reserves and distributes to its workers.
 
-    Two searches of a user take no GPU twice: each is locked by a file, which ends with the search.
+    Each reserved GPU is locked by a file until the search ends, so that two searches of a user do not
+    take the same one.
 
     Args:
-        resources: what each worker takes; a part of a GPU is taken by several workers of the same search.
-        workers: how many run at a time.
-        locks: folder of the locks of this user on this machine; None for the usual one.
+        resources: the resources of each worker. If it needs a part of a GPU, several workers share the GPU.
+        workers: how many workers run at a time.
+        locks: the folder for the user's lock files on this machine; None for the usual one.
 
     Raises:
-        ProjectError: there are not enough, and trials are not to wait.
+        ProjectError: there are too few GPUs for a single worker; or too few for all workers, and trials
+            should not wait for them.
     """
 
     def __init__(self, resources: "Resources", workers: int, locks: Path | None = None) -> None:
@@ -96,17 +98,17 @@ class Devices:
         self._workers = workers
         self._locks = locks or user_runtime_path("locatable", ensure_exists=True)
         self._held: dict[str, FileLock] = {}
-        room = self._room_on(len(self._devices))
+        possible = self._workers_on(len(self._devices))
         shown = f"this machine shows {len(self._devices)} ({self.variable}, nvidia-smi)"
-        if not room:
+        if not possible:
             raise ProjectError(f"a trial takes {resources.gpu:g} GPU (search.yaml: resources), and {shown}")
         if resources.wait:
             return
         to_wait = "or `wait: true` in resources of search.yaml"
-        if room < workers:
+        if possible < workers:
             raise ProjectError(
                 f"{workers} workers take {workers * resources.gpu:g} GPUs, and {shown}: "
-                f"--workers {room}, {to_wait}"
+                f"--workers {possible}, {to_wait}"
             )
         if self.hold() < workers:
             raise ProjectError(
@@ -114,48 +116,59 @@ class Devices:
                 f"are left: end it first, {to_wait}"
             )
 
-    def _room_on(self, devices: int) -> int:
-        """Return for how many workers some GPUs are enough."""
+    def _workers_on(self, devices: int) -> int:
+        """Return how many workers can run on this number of GPUs."""
         gpu = self._resources.gpu
-        # What is left of one GPU is no part of another; 1 / 0.1 is not to be 9.
-        return devices * round(1 / gpu - 0.499) if gpu < 1 else devices // round(gpu)
+        if gpu >= 1:
+            return devices // round(gpu)
+        # A worker cannot use parts of two GPUs. `1 // gpu` would be 9 for 0.1, because of rounding errors.
+        return devices * round(1 / gpu - 0.499)
 
     def hold(self) -> int:
-        """Take GPUs that no other search has, as many as are of use; return how many workers can run now."""
+        """Reserve as many GPUs as the workers need and other searches leave.
+
+        Returns:
+            How many workers can run on all GPUs that are reserved now.
+        """
         from filelock import FileLock, Timeout
 
         for device in self._devices:
-            if self._room_on(len(self._held)) >= self._workers:
+            if self._workers_on(len(self._held)) >= self._workers:
                 break
             if device in self._held:
                 continue
-            name = re.sub(r"[^-\w]", "_", device)  # a part of a GPU can be named by a path
+            name = re.sub(r"[^-\w]", "_", device)  # the name of a part of a GPU can contain slashes
             lock = FileLock(self._locks / f"gpu-{name}.lock")
             try:
                 lock.acquire(timeout=0)
             except Timeout:
                 continue
             self._held[device] = lock
-        return min(self._workers, self._room_on(len(self._held)))
+        return min(self._workers, self._workers_on(len(self._held)))
 
     def free(self, used: Iterable[str]) -> str:
-        """Return the GPUs for another worker, as the variable names them.
+        """Return the reserved GPUs for one more worker, as a value of the environment variable.
 
         Args:
-            used: what this returned for those that run.
+            used: the values that this method returned for the workers that are running.
         """
-        left = [device for device in self._held for _ in range(self._room_on(1) or 1)]
+        unused: list[str] = []
+        for device in self._held:
+            # A GPU that several workers can share is listed once for each of them.
+            unused += [device] * max(1, self._workers_on(1))
         for names in used:
             for device in names.split(","):
-                left.remove(device)
-        return ",".join(left[: max(1, int(self._resources.gpu))])
+                unused.remove(device)
+        return ",".join(unused[: max(1, int(self._resources.gpu))])
 
 
 class LocalWorker:
-    """A process with its clone in a folder.
+    """A worker process on this machine.
 
     Attributes:
-        devices: its GPUs, as the variable of its environment names them; empty for none of its own.
+        folder: the folder of its clone.
+        devices: the GPUs that are reserved for it, as the value of the environment variable; empty if none.
+        process: the process.
     """
 
     def __init__(self, folder: Path, variables: Mapping[str, str], devices: str = "") -> None:
@@ -168,23 +181,23 @@ class LocalWorker:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            # Ctrl-C is for the search alone: it does not mean that trials are to fail.
+            # Ctrl-C must only reach the search. If workers received it, too, their trials would fail.
             start_new_session=True,
         )
 
     def relay(self, receive: Receive) -> None:
-        """Pass on all that it says, and its end."""
+        """Pass each message of the worker to `receive`, and None at its end."""
         for line in cast(IO[str], self.process.stdout):
             receive(self, cast(WorkerMessage, from_json(line)))
         receive(self, None)
 
     def send(self, message: PoolMessage) -> None:
-        """Send it a message; where it has died, that is received as its end."""
+        """Send the worker a message. If it has died, do nothing: its end is received anyway."""
         with suppress(BrokenPipeError):
             print(to_json(message), file=self.process.stdin, flush=True)
 
     def clean_up(self) -> None:
-        """Remove what it left, after its end."""
+        """Kill the worker's remaining processes, remove its clone, and release its GPUs."""
         kill_processes(self.folder)
         self.process.wait()
         self.devices = ""
@@ -192,13 +205,13 @@ class LocalWorker:
 
 
 class LocalBackend:
-    """A number of processes.
+    """A backend that runs workers as processes on this machine.
 
     Args:
-        setup: how each worker makes its clone.
-        folder: for the clones; it belongs to this search alone.
-        workers: how many run at a time.
-        devices: the GPUs that they take; None where they take none.
+        setup: the setup of each worker's clone.
+        folder: the folder for the clones, which no other search uses.
+        workers: how many workers run at a time.
+        devices: the GPUs for the workers; None if they do not need any.
     """
 
     def __init__(self, setup: CloneSetup, folder: Path, workers: int, devices: Devices | None = None) -> None:
@@ -210,19 +223,20 @@ class LocalBackend:
 
     @property
     def clones(self) -> str:
-        """The folder of the clones, in words."""
+        """The folder of the clones."""
         return str(self._folder)
 
     def capacity(self) -> int:
-        """Return how many workers can run at a time; other searches take and leave GPUs."""
+        """Return how many workers can run at a time. It grows when other searches release GPUs."""
         return self._devices.hold() if self._devices else self._capacity
 
     def start_worker(self, receive: Receive) -> LocalWorker:
-        """Start a worker, which is sent its setup."""
+        """Start a worker, and send it its setup."""
         folder = self._folder / str(len(self._started))
         if self._devices:
-            own = self._devices.free(worker.devices for worker in self._started if worker.devices)
-            worker = LocalWorker(folder, {self._devices.variable: own}, own)
+            used = [worker.devices for worker in self._started if worker.devices]
+            devices = self._devices.free(used)
+            worker = LocalWorker(folder, {self._devices.variable: devices}, devices)
         else:
             worker = LocalWorker(folder, {})
         self._started.append(worker)
@@ -231,7 +245,7 @@ class LocalBackend:
         return worker
 
     def shut_down(self) -> None:
-        """Stop all workers, at once, and return when they have ended."""
+        """Stop all workers immediately, and return when they have ended."""
         kill_processes(self._folder)
         for worker in self._started:
             worker.process.wait()
@@ -239,11 +253,11 @@ class LocalBackend:
 
 @dataclass(frozen=True)
 class FinishedTrial:
-    """A trial that is an experiment in the repository now.
+    """A complete trial, which is an experiment in the repository.
 
     Attributes:
-        rev: its commit.
-        values: of the metrics, in their order.
+        rev: the commit of the experiment.
+        values: the values of the runner's metrics, in the same order.
     """
 
     rev: str
@@ -251,16 +265,18 @@ class FinishedTrial:
 
 
 class TrialRunner:
-    """A worker of a search, in a clone of its own, which starts each trial from the last commit.
+    """A worker that runs trials which another program proposes.
 
-    Several can run at a time, also in several processes. The context manager removes the clone.
+    It works in its own clone. Every trial starts from the commit that was HEAD when the runner was created.
+    Several runners can work at a time, in one or several processes. Use it as a context manager, which
+    removes the clone at the end.
 
     Args:
-        metrics: each as file:dotted.key.
+        metrics: the metrics to return for each trial, each as file:dotted.key.
         repo: a folder of the repository.
 
     Raises:
-        LocatableError: there is no project, or no clone of it can be made.
+        LocatableError: there is no DVC project, or it cannot be cloned.
     """
 
     def __init__(self, metrics: Iterable[str], repo: str | Path = ".") -> None:
@@ -271,12 +287,12 @@ class TrialRunner:
         self._folder = study_folder(self._root).resolve() / f"runner-{uuid.uuid4().hex[:12]}"
         self._backend = LocalBackend(setup, self._folder, 1)
         self._worker = self._backend.start_worker(lambda _, message: self._messages.put(message))
-        # Ready, unless it cannot begin.
+        # The first message is Ready, unless the worker cannot be set up.
         message = self._messages.get()
         if message is None or isinstance(message, Unusable):
             self.close()
             reason = message.error if message else "it died"
-            raise ProjectError(f"a worker cannot begin: {reason}")
+            raise ProjectError(f"a worker cannot start: {reason}")
 
     def __enter__(self) -> "TrialRunner":
         return self
@@ -288,17 +304,17 @@ class TrialRunner:
         """Run one trial.
 
         Args:
-            experiment: the name that it gets; `STUDY-NUMBER` is shown as a trial of that study.
-            params: value by key, as after `dvc exp run -S`.
+            experiment: the name of its experiment. MLflow shows `STUDY-NUMBER` as a trial of that study.
+            params: value by key, as in `dvc exp run -S`.
 
         Raises:
-            ProjectError: it failed; the message says why.
-            GitError: its processor cannot be noted; the experiment is there.
+            ProjectError: the trial failed; the message says why.
+            GitError: the experiment exists, but the processor on which it ran cannot be recorded.
         """
         self._worker.send(Job(experiment, dict(params), self._metrics))
         message = self._messages.get()
         if message is None:
-            self._messages.put(None)  # the next trial is not to wait for a dead worker
+            self._messages.put(None)  # so that the next trial does not wait for the dead worker
         if not isinstance(message, Complete):
             reason = message.error if isinstance(message, Failed) else "its worker died"
             raise ProjectError(f"{experiment} failed: {reason}")

@@ -1,10 +1,11 @@
-"""Workers, as the pool and a backend see them, and the messages to and from them: one a line, as JSON.
+"""The interfaces of workers and backends, and the messages to and from workers: one JSON object per line.
 
-    pool to worker    CloneSetup, once; then Job after Job; Stop prunes the trial that runs
-    worker to pool    Ready or Unusable, once; for each job Progress, then Complete, Pruned or Failed
-                      from another machine also Began and Written, which its backend shows on this one
+    pool to worker    one CloneSetup, then one Job after another; a Stop prunes the running trial
+    worker to pool    one Ready or Unusable; then for each job some Progress, and Complete, Pruned or Failed.
+                      A worker on another machine also sends Began and Written, which its backend uses to
+                      show the running trial on this machine
 
-A worker stops at once at the end of its input. Messages are plain values, so that a worker can run anywhere.
+A worker stops immediately when its input ends. Messages are plain values, so a worker can run on any machine.
 """
 
 import csv
@@ -22,12 +23,13 @@ class Job:
     """A trial to run.
 
     Attributes:
-        experiment: the name that the trial gets.
-        params: value by key, as after `-S`.
+        experiment: the name of the experiment that the trial becomes.
+        params: value by key, as in `dvc exp run -S`.
         metrics: the objectives, each as file:dotted.key.
-        series: file whose growth is reported step by step; None for none.
-        same_params_rev: revision of an experiment with these params, which need not run twice.
-        memory: what Optuna knew of the trial, for its commit.
+        series: the file whose new rows are reported as steps while the trial runs; None to report nothing.
+        same_params_rev: the revision of an earlier experiment with the same params, whose results are copied
+            if possible; None if there is no such experiment.
+        memory: Optuna's state when the trial began, which is stored in the commit message.
     """
 
     experiment: str
@@ -40,17 +42,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Stop:
-    """Prune the trial that runs."""
+    """Prune the running trial."""
 
 
 @dataclass(frozen=True)
 class Ready:
-    """The worker has its clone, and takes jobs."""
+    """The worker has made its clone, and accepts jobs."""
 
 
 @dataclass(frozen=True)
 class Unusable:
-    """The worker cannot be set up, and ends."""
+    """The worker cannot be set up. It ends after this message."""
 
     error: str
 
@@ -65,11 +67,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Began:
-    """A trial runs on another machine.
+    """A trial has begun on another machine.
 
     Attributes:
-        record: what its worker says of it.
-        files: text by path of its pipeline's files and params files, as seen from the DVC root.
+        record: the worker's record of the running trial.
+        files: the content of the pipeline's files and params files, by path relative to the DVC root.
     """
 
     record: dict[str, Any]
@@ -81,10 +83,10 @@ class Written:
     """A trial on another machine has written a metrics file or a series.
 
     Attributes:
-        path: of the file, as seen from the DVC root.
-        start: bytes of it that were sent before, and are as they were.
-        text: what follows these.
-        time: when it was written, in nanoseconds since 1970.
+        path: the path of the file, relative to the DVC root.
+        start: the number of bytes at the beginning that were sent before and have not changed.
+        text: the content after these bytes.
+        time: when the file was written, in nanoseconds since 1970.
     """
 
     path: str
@@ -98,9 +100,9 @@ class Complete:
     """The trial is an experiment in the user's repository.
 
     Attributes:
-        rev: its commit.
-        values: one for each metric.
-        processor: that it was computed on; None where it was taken from elsewhere.
+        rev: the commit of the experiment.
+        values: the value of each metric, in the order of the job's metrics.
+        processor: the processor on which the trial ran; None if its results were copied from an experiment.
     """
 
     rev: str
@@ -110,7 +112,7 @@ class Complete:
 
 @dataclass(frozen=True)
 class Pruned:
-    """The trial was stopped, as it was asked to be."""
+    """The trial was stopped because the worker had received a Stop."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,10 @@ class Failed:
     """The trial failed.
 
     Attributes:
-        error: what was wrong.
+        error: why it failed.
         log: the last lines of its output.
-        remark: what a person should know beside that; empty for nothing.
+        remark: a possible cause that the user should know about, such as files missing in the clone; empty
+            if there is none.
     """
 
     error: str
@@ -141,10 +144,10 @@ def to_json(message: Message) -> str:
 
 
 def from_json(line: str) -> Message:
-    """Return the message that `to_json` made a line of.
+    """Return the message that a line of `to_json` stands for.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the line is not a message.
     """
     fields = json.loads(line)
     try:
@@ -157,51 +160,51 @@ def from_json(line: str) -> Message:
 
 
 class Worker(Protocol):
-    """A worker, wherever it runs."""
+    """The pool's side of a worker process, on this machine or on a node."""
 
     def send(self, message: PoolMessage) -> None:
-        """Send it a message; where it has died, that is received as its end."""
+        """Send the worker a message. If it has died, do nothing: its end is received anyway."""
 
     def clean_up(self) -> None:
-        """Remove what it left, after its end."""
+        """Remove the clone and other processes of the worker after it has ended."""
 
 
-# Called, in any thread, with each message of a worker, and with None at its end.
+# A callback for each message of a worker, and for None at its end. It is called in a thread of the backend.
 Receive = Callable[[Worker, WorkerMessage | None], None]
 
 
 class Backend(Protocol):
-    """Starts workers."""
+    """Starts workers on this machine or on a cluster."""
 
     @property
     def clones(self) -> str:
-        """The place of the workers' clones, in words."""
+        """The place of the workers' clones, in words for the user."""
 
     def capacity(self) -> int:
         """Return how many workers can run at a time.
 
         Raises:
-            ProjectError: none can any more.
+            ProjectError: workers cannot be started any more.
         """
 
     def start_worker(self, receive: Receive) -> Worker:
-        """Start a worker, which is sent its setup."""
+        """Start a worker, and send it its setup."""
 
     def shut_down(self) -> None:
-        """Stop all workers, at once, and return when they have ended."""
+        """Stop all workers immediately, and return when they have ended."""
 
 
 def points(path: str, text: str) -> Iterator[Progress]:
-    """Yield the points of a series, as DVCLive writes it: one line a step, the value in the last column.
+    """Yield the points of a series in the format of DVCLive: one line per step, the value in the last column.
 
-    A line that is not written to its end yet is left out.
+    The last line is left out if it does not end with a line break, because it is still being written.
 
     Args:
-        path: tells the separator: a tab in .tsv, a comma elsewhere.
-        text: with a header; lines are counted as steps where no column is called `step`.
+        path: the path of the series. Its columns are separated by tabs if the file is a .tsv, else by commas.
+        text: the content of the series, with a header. If no column is called `step`, lines count as steps.
 
     Raises:
-        ValueError: a value is no number, or a step no whole number from zero on.
+        ValueError: a value is not a number, or a step is not a whole number of at least zero.
     """
     complete_lines = text[: text.rfind("\n") + 1].splitlines()
     separator = "\t" if path.endswith(".tsv") else ","

@@ -1,9 +1,9 @@
-"""A worker on a node of a Ray cluster: an actor that relays, and the process that runs trials.
+"""A worker on a node of a Ray cluster: the actor that relays messages, and the process that runs trials.
 
     SEARCH_CLONE=/where/to/clone python -m locatable.search.ray_node
 
-The process is a `worker` that removes its folder at its end. It ends with its input, so also when the actor
-dies, the search, or Ray.
+The process is a `worker` that also removes its folder when it ends. It ends when its input ends, which also
+happens when the actor, the search or Ray dies.
 """
 
 import os
@@ -18,29 +18,30 @@ from typing import IO, cast
 
 import ray
 
-# Nothing else here: until its environment is found to be the locks', a node may lack all other packages.
+# Import no other module here: a node may lack the packages until its environment is known to match the locks.
 from ..results.locks import drift
 
-# Seconds that a worker has to end by itself.
+# Seconds to wait for a worker to end by itself.
 PATIENCE = 10
-# Seconds between two looks whether it has.
+# Seconds between two checks whether it has ended.
 INTERVAL = 0.1
-# With an actor, Ray kills its children; a grandchild reads the end of its input, and can stop its stage.
+# Starts the worker as a grandchild of the actor. Ray kills the children of an actor together with it, while a
+# grandchild can still read the end of its input and stop its stage.
 DETACH = 'exec 3<&0; "$@" <&3 3<&- & exit'
 
 
 class Node:
-    """The actor; its process, and its folder among the node's temporary ones, belong to it alone."""
+    """The Ray actor, which starts a worker process in a temporary folder and relays its messages."""
 
     def begin(self, lock: str, setup: str) -> str:
-        """Start a worker, if the environment is the lock's.
+        """Start the worker if the node's environment has the packages of the lock.
 
         Args:
-            lock: text of the locks.
+            lock: the text of the locks.
             setup: the first message to the worker, as JSON.
 
         Returns:
-            How the environment differs; an empty text if it does not.
+            How the environment differs from the lock, in one line; empty if it does not.
         """
         difference = _difference(lock)
         if difference:
@@ -48,17 +49,17 @@ class Node:
         from ..clones import CLONE_VARIABLE
 
         self.folder = Path(tempfile.mkdtemp(prefix="search-"))
-        # Ray names its copy of the package there; stages are to see none but their own environment's.
+        # Ray adds its copy of the package to PYTHONPATH, but stages must only see the environment's packages.
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         own = {
             CLONE_VARIABLE: str(self.folder / "clone"),
-            # DVC's own default is a folder that every user of the machine can write to.
+            # DVC's default is a folder that every user of the machine can write to.
             "DVC_SITE_CACHE_DIR": str(self.folder / "site"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
         self.process = subprocess.Popen(
             ("sh", "-c", DETACH, "sh", sys.executable, "-m", "locatable.search.ray_node"),
-            # The folder of the package, also where it is not installed.
+            # From here, `python -m` finds the package even if it is not installed.
             cwd=Path(__file__).parents[2],
             env={**inherited, **own},
             stdin=subprocess.PIPE,
@@ -72,18 +73,19 @@ class Node:
         return ""
 
     def send(self, line: str) -> None:
-        """Pass a message on to the worker."""
+        """Send a message to the worker."""
         with suppress(BrokenPipeError):
             print(line, file=self.process.stdin, flush=True)
 
-    # It waits for the worker, which is not to hold up what comes for it: hence a thread of its own.
+    # This method blocks until the worker sends a message. Its concurrency group gives it a separate thread,
+    # so that the other methods can be called in the meantime.
     @ray.method(concurrency_group="receive")  # type: ignore[untyped-decorator]
     def receive(self) -> str:
-        """Return the worker's next message, as soon as there is one; empty at its end."""
+        """Wait for the worker's next message and return it; empty if the worker has ended."""
         return cast(IO[str], self.process.stdout).readline()
 
     def stop(self) -> None:
-        """End the worker, and remove what it leaves."""
+        """Stop the worker, kill its remaining processes and remove its folder."""
         from ..clones import clone_processes, kill_processes
 
         with suppress(BrokenPipeError):
@@ -96,7 +98,7 @@ class Node:
 
 
 def _difference(lock: str) -> str:
-    """Say in one line how this environment differs from a lock; empty if it does not."""
+    """Return one line that says how this environment differs from a lock; empty if it does not."""
     differences = drift(lock)
     if not differences:
         return ""

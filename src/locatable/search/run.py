@@ -1,4 +1,4 @@
-"""A search: planned, which changes nothing, and then run on workers.
+"""Plan a search without changing anything, and run it on workers.
 
 plan = plan_search(root, settings, options)
 search = Search(plan, observer)
@@ -50,10 +50,11 @@ from .messages import (
 from .settings import SearchSettings, check
 from .study import ReconcilePlan, RunningTrial, SearchStudy, dry_run, open_study
 
-# So many failures in a row end a search: none has ever worked, or all have ceased to.
+# A search ends after this many failures in a row: the first number applies if no trial has ever worked, the
+# second one if some trials have.
 NEVER_WORKED = 5
 CEASED_TO_WORK = 20
-# Seconds to wait for a message before looking whether someone wants to stop, or the capacity has changed.
+# Seconds to wait for a message before the pool checks for an interrupt, the deadline and a changed capacity.
 WAIT = 0.5
 
 Record = Callable[[str, Processor], None]
@@ -61,15 +62,15 @@ Record = Callable[[str, Processor], None]
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """The options of one call, beside search.yaml.
+    """The command-line options of a search, in addition to search.yaml.
 
     Attributes:
-        trials: how many to have complete or pruned in the end, earlier ones included.
-        workers: how many run at a time; None for one here, or as many as a cluster has room for.
-        deadline: none is begun when `time.monotonic()` has passed it.
-        storage: any URL that Optuna takes; None for a file of this project.
-        ray: address of a cluster to run them on; None for this machine.
-        allow_stale: begin even from a commit whose results are not of its files.
+        trials: how many complete or pruned trials the study should have in the end, including earlier ones.
+        workers: how many workers run at a time; None for one on this machine, or all that fit on a cluster.
+        deadline: the value of `time.monotonic()` after which no trial begins.
+        storage: the URL of an Optuna storage; None for a file in the project.
+        ray: the address of the Ray cluster that runs the trials; None for this machine.
+        allow_stale: begin even if the results of HEAD do not belong to its files.
     """
 
     trials: int
@@ -82,14 +83,14 @@ class SearchOptions:
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """A search that can begin.
+    """A search that has been checked and can begin.
 
     Attributes:
-        root: the project.
-        settings: search.yaml.
-        options: of this call.
-        project: as DVC reads it.
-        baseline: commit that trials start from.
+        root: the DVC root.
+        settings: the settings from search.yaml.
+        options: the command-line options.
+        project: the project as DVC reads it.
+        baseline: the commit from which all trials start.
     """
 
     root: Path
@@ -105,7 +106,7 @@ class SearchPlan:
 
     @property
     def remarks(self) -> list[str]:
-        """Lines about what is peculiar to all trials of this project."""
+        """Lines that tell the user about unexpected properties of all trials of this project."""
         lines = []
         for path, stage in self.project.persistent.items():
             lines.append(
@@ -115,32 +116,34 @@ class SearchPlan:
         if self.project.is_composed_anew:
             lines.append(
                 "Hydra composes params.yaml anew for every trial, as in `dvc exp run`: "
-                "the one that is there has other values"
+                "the current one has other values"
             )
         return lines
 
     @property
     def owner(self) -> str:
-        """Marks the trials that this project, on this machine, runs.
+        """The mark of trials that this project runs on this machine.
 
-        A storage that was named can also have trials of other machines; the project's own moves with it.
+        A storage given by `--storage` can also have running trials of other machines and projects, so the
+        mark names both. The project's own storage moves with the project, so there it must not name them.
         """
         return f"{platform.node()}:{self.root}" if self.options.storage else "this project"
 
 
 def plan_search(root: Path, settings: SearchSettings, options: SearchOptions) -> SearchPlan:
-    """Check that a search can begin; nothing is changed.
+    """Check that a search can begin, without changing anything.
 
     Raises:
         SettingsError: search.yaml does not fit the project.
-        ProjectError: the project is not in a state to begin from.
+        ProjectError: trials cannot start from HEAD, for example because changes are not committed.
         GitError: Git does not work in this repository.
     """
-    # Where Git refuses a repository, it says why in a line, and DVC ends with a traceback.
+    # If Git rejects the repository, this raises Git's reason in one line. DVC would end with a traceback.
     top_folder(root)
     project = read_project(root)
     check(settings, project)
-    # A sampler can be a module of the project. Last, so that no file of it hides a module of ours.
+    # A sampler can be a module of the project. Append the path, so that no file of the project shadows an
+    # installed module.
     if str(root) not in sys.path:
         sys.path.append(str(root))
     dry_run(settings, project.params_files)
@@ -153,7 +156,7 @@ def plan_search(root: Path, settings: SearchSettings, options: SearchOptions) ->
 
 
 def _refuse_stale(root: Path, baseline: str) -> None:
-    """Raise ProjectError where each trial would run more than its own stages."""
+    """Raise ProjectError if HEAD has stale results, whose stages every trial would have to run again."""
     with Reader(root) as reader:
         found = differences(reader.snapshot(baseline))
     if found:
@@ -164,12 +167,16 @@ def _refuse_stale(root: Path, baseline: str) -> None:
 
 
 def _committed_baseline(root: Path, modified_data: list[str]) -> str:
-    """Return the last commit, which trials start from; refuse changes that it does not have."""
+    """Return the commit HEAD, from which trials start.
+
+    Raises:
+        ProjectError: there is no commit, or the checkout has changes that are not committed.
+    """
     try:
         baseline = git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     except GitError:
         raise ProjectError("nothing is committed yet: trials start from a commit") from None
-    # Whatever settings of the user, or of .gitmodules, say.
+    # These options override the settings of the user and of .gitmodules.
     options = ("--name-only", "--no-relative", "--ignore-submodules=untracked")
     changed = git(root, "diff", *options, "HEAD").splitlines()
     if changed:
@@ -185,39 +192,39 @@ def _committed_baseline(root: Path, modified_data: list[str]) -> str:
 
 
 class Observer(Protocol):
-    """Shows a person what happens."""
+    """Shows the user the progress of a search."""
 
     def progress(self, finished: int, best: float | None) -> None:
-        """Show how many trials are complete or pruned, and the best value of a single objective."""
+        """Show how many trials are complete or pruned, and the best value if there is a single objective."""
 
     def trial_failed(self, experiment: str, failed: Failed) -> None:
         """Show that a trial failed."""
 
     def notice(self, text: str) -> None:
-        """Show something else that is worth a line."""
+        """Show one line of text."""
 
 
 class Pool:
-    """Runs the trials of a study on workers: asks Optuna for params, and tells it the results.
+    """Runs the trials of a study on workers: asks Optuna for params, and reports the results to it.
 
     Args:
-        study: asked for trials, and told how each of them ended.
-        backend: starts the workers, on this machine or on a Ray cluster.
-        observer: told of what a person wants to know.
-        record: called with each experiment's commit and the processor that it was computed on.
+        study: the study, which proposes the trials and receives their results.
+        backend: starts the workers.
+        observer: shows the user the progress.
+        record: called with the commit of each experiment and the processor on which it ran.
     """
 
     def __init__(
         self, study: SearchStudy, backend: Backend, observer: Observer, record: Record | None = None
     ) -> None:
-        # Counts how often someone asked for an end; the second time means at once.
+        # The first interrupt lets running trials end; from the second one on, the search stops immediately.
         self.interrupts = 0
         self._study = study
         self._backend = backend
         self._observer = observer
         self._record = record
         self._workers: list[Worker] = []
-        # Workers that take jobs, each with the trial that it runs, if any.
+        # The workers that are set up, each with its running trial, or None if it waits for a job.
         self._ready: dict[Worker, RunningTrial | None] = {}
         self._inbox: queue.Queue[tuple[Worker, WorkerMessage | None]] = queue.Queue()
         self._unusable_workers = 0
@@ -225,18 +232,23 @@ class Pool:
         self._finished = 0
 
     def interrupt(self, *, at_once: bool) -> None:
-        """Ask for an end: when the running trials have ended; at once, if it is the second time."""
+        """End the search after the running trials. The second call ends it immediately.
+
+        Args:
+            at_once: end the search immediately with the first call.
+        """
         self.interrupts += 2 if at_once else 1
 
     def run(self, wanted: int, deadline: float) -> None:
-        """Run trials.
+        """Run trials until the study has enough of them.
 
         Args:
-            wanted: how many to have finished (complete or pruned) in the end, earlier ones included.
-            deadline: none is begun when `time.monotonic()` has passed it.
+            wanted: how many complete or pruned trials the study should have in the end, including earlier
+                ones.
+            deadline: the value of `time.monotonic()` after which no trial begins.
 
         Raises:
-            ProjectError: no worker can be set up, or no trial works.
+            ProjectError: no worker can be set up, or too many trials failed in a row.
         """
         states = self._study.count()
         self._finished = states[TrialState.COMPLETE] + states[TrialState.PRUNED]
@@ -254,13 +266,13 @@ class Pool:
         return [running for running in self._ready.values() if running]
 
     def _may_begin(self, wanted: int, deadline: float) -> bool:
-        """Return true where one more trial is to begin."""
+        """Return True if one more trial should begin now."""
         if self.interrupts or time.monotonic() > deadline:
             return False
         return self._finished + len(self._running()) < wanted and self._study.has_more()
 
     def _start_workers(self, wanted: int, deadline: float) -> None:
-        # No more than trials are left: a worker takes longer to start than to run a small trial.
+        # Do not start more workers than trials are left, because starting one can take longer than a trial.
         usable = self._backend.capacity() - self._unusable_workers
         useful = min(usable, wanted - self._finished)
         while len(self._workers) < useful and self._may_begin(wanted, deadline):
@@ -296,7 +308,8 @@ class Pool:
     def _handle_result(self, running: RunningTrial, result: TrialResult) -> None:
         match result:
             case Complete():
-                # First: where the search is killed here, Git has the trial, and nothing its processor.
+                # Record the processor first. If the search is killed after that, the next one still finds
+                # the trial in Git, but it could not find out the processor.
                 self._record_processor(running, result)
                 self._study.complete(running, result)
                 self._count_finished(1)
@@ -315,7 +328,7 @@ class Pool:
         try:
             self._record(result.rev, result.processor)
         except GitError as error:
-            self._observer.notice(f"{running.job.experiment}: its processor is not noted: {error}")
+            self._observer.notice(f"{running.job.experiment}: its processor could not be recorded: {error}")
 
     def _remove(self, worker: Worker) -> None:
         worker.clean_up()
@@ -323,7 +336,10 @@ class Pool:
         self._ready.pop(worker, None)
 
     def _handle_end(self, worker: Worker) -> None:
-        """Find out what became of a dead worker's trial; where it is lost, it has another chance."""
+        """Remove a worker that has ended, and reconcile the study to find out whether its trial is lost.
+
+        A lost trial is run again, unless that has been tried too often.
+        """
         was_ready = worker in self._ready
         running = self._ready.get(worker)
         self._remove(worker)
@@ -342,13 +358,17 @@ class Pool:
             self._count_failure()
 
     def _handle_unusable(self, worker: Worker, message: Unusable) -> None:
-        """Do without a worker that cannot be set up; where there is no other, the search ends."""
+        """Continue without a worker that cannot be set up.
+
+        Raises:
+            ProjectError: no other worker is possible, or the disk is full.
+        """
         self._remove(worker)
         self._unusable_workers += 1
         self._refuse_full_disk(message.error)
         if self._backend.capacity() <= self._unusable_workers:
-            raise ProjectError(f"a worker cannot begin: {message.error}")
-        self._observer.notice(f"a worker cannot begin, and is done without: {message.error}")
+            raise ProjectError(f"a worker cannot start: {message.error}")
+        self._observer.notice(f"a worker cannot start and is left out: {message.error}")
 
     def _count_finished(self, trials: int) -> None:
         self._finished += trials
@@ -356,7 +376,11 @@ class Pool:
         self._observer.progress(self._finished, self._study.best_value())
 
     def _count_failure(self) -> None:
-        """End a search in which nothing works, or nothing works any more."""
+        """Count a failure.
+
+        Raises:
+            ProjectError: too many trials failed in a row.
+        """
         self._failures_in_a_row += 1
         limit = CEASED_TO_WORK if self._finished else NEVER_WORKED
         if self._failures_in_a_row == limit:
@@ -364,8 +388,9 @@ class Pool:
                 f"{self._failures_in_a_row} trials failed one after another, so the search ends here"
             )
 
-    def _refuse_full_disk(self, said: str) -> None:
-        if DISK_FULL.search(said):
+    def _refuse_full_disk(self, output: str) -> None:
+        """Raise ProjectError if the output of a trial or a worker says that the disk is full."""
+        if DISK_FULL.search(output):
             clones = self._backend.clones
             raise ProjectError(
                 f"the disk is full (clones are in {clones}): "
@@ -374,16 +399,17 @@ class Pool:
 
 
 class Search:
-    """A search that runs.
+    """A running search.
 
     Attributes:
-        study: of the search.
-        pool: the workers and their trials; used after `start`.
+        plan: the plan of the search.
+        study: the study.
+        pool: runs the trials on workers. Use it after `start`.
 
     Raises:
         ProjectError: the Git remote, the DVC remote or the cluster cannot be used.
         StoreError: Optuna's storage cannot be used.
-        SettingsError: the study is not one of this search.yaml.
+        SettingsError: the existing study does not fit search.yaml.
     """
 
     def __init__(self, plan: SearchPlan, observer: Observer) -> None:
@@ -392,9 +418,10 @@ class Search:
         backend = self._backend()
         if not backend.capacity():
             observer.notice("waiting for a GPU: all are used by other searches")
-        # What a killed search left. Git is asked only then: its worker could still be pushing a trial.
+        # Remove the clones of a killed search before its experiments are read from Git, because one of its
+        # workers could still be pushing a trial.
         self._remove_clones()
-        # Optuna creates its tables in several steps, which two searches must not do at once.
+        # Optuna creates its tables in several steps, which two searches must not do at the same time.
         own_storage = plan.root / "optuna.db"
         with FileLock(study_folder(plan.root) / "studies.lock"):
             study = open_study(plan.settings, plan.options.storage or sqlite_url(own_storage))
@@ -413,7 +440,7 @@ class Search:
             resources = plan.settings.resources
             devices = Devices(resources, workers) if resources.gpu else None
             return LocalBackend(setup, plan.folder, workers, devices)
-        # Imported here: the others do without Ray.
+        # Imported here, because all other searches work without Ray.
         from .ray_backend import GitRemote, RayBackend, connect
 
         remote = GitRemote(plan.root, plan.settings.study)
@@ -428,13 +455,17 @@ class Search:
         return find_experiments(self.plan.root, self.plan.settings, known)
 
     def start(self) -> ReconcilePlan:
-        """Bring the study to what Git knows, and set its sampler; returns what was done."""
-        done = self.study.reconcile()
+        """Reconcile the study with Git, and set its sampler and pruner.
+
+        Returns:
+            The changes that were made to the study.
+        """
+        changes = self.study.reconcile()
         self.study.configure()
-        return done
+        return changes
 
     def finish(self) -> None:
-        """Remove the clones, and bring the study to what Git knows."""
+        """Remove the clones, and reconcile the study with Git."""
         self._remove_clones()
         self.study.reconcile()
 

@@ -1,9 +1,9 @@
-"""search.yaml: which params a search may change, how it is judged, and by which sampler.
+"""Read and check search.yaml: the params that a search may change, its objectives and its sampler.
 
     settings = load(Path("search.yaml"))
     check(settings, read_project(root))
 
-Each fault ends in one line: the key, what is wrong there, and what is allowed.
+Every fault is reported in one line: the key, what is wrong there, and what is allowed.
 """
 
 import difflib
@@ -38,28 +38,37 @@ from ..repository import parsing
 from ..repository.parsing import TooLargeError
 
 Direction = Literal["minimize", "maximize"]
-# These draw a point by its number, or count in the study which are left: another seed is another order.
+# These samplers pick a point by its number, or look up in the study which points are left. With a different
+# seed, they would number the points in a different order.
 SEED_MUST_STAY = (optuna.samplers.GridSampler, optuna.samplers.QMCSampler)
-# Prefix of the path of a class in OptunaHub's registry: `optunahub:PACKAGE/Class`.
+# The prefix of the path of a class in OptunaHub's registry: `optunahub:PACKAGE/Class`.
 HUB = "optunahub:"
-# Pydantic's words for two kinds of faults are for programmers.
+# Replacements for two of Pydantic's messages, which are written for programmers.
 PLAIN_WORDS = {"extra_forbidden": "unknown key", "missing": "missing; add this key"}
 
 
 class Section(BaseModel):
-    """A part of search.yaml, without unknown keys or silent conversion."""
+    """A section of search.yaml, in which unknown keys and implicit conversions are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class _Param(Section, ABC):
-    """A param that a search may choose; `when` has the values of others without which it has no effect."""
+    """A param that a search may choose.
+
+    Attributes:
+        when: the values that other params must have for this one to have an effect, by key.
+    """
 
     when: dict[str, Any] = {}
 
     @abstractmethod
     def distribution(self) -> BaseDistribution:
-        """Return the range as Optuna knows it; raises ValueError where it is impossible."""
+        """Return the range as an Optuna distribution.
+
+        Raises:
+            ValueError: the range is impossible.
+        """
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -77,18 +86,18 @@ class Float(_Param):
     step: float | None = None
 
     def distribution(self) -> BaseDistribution:
-        """Return the range as Optuna knows it."""
+        """Return the range as an Optuna distribution."""
         return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
 
     def suggest(self, trial: Trial, key: str) -> float:
-        """Let the sampler choose a value."""
+        """Have the sampler choose a value for the param with this key."""
         return trial.suggest_float(key, self.low, self.high, log=self.log, step=self.step)
 
     def to_optuna(self, value: Any) -> float:
-        """Return Optuna's name of a value of a params file."""
+        """Return the value that Optuna stores for a value of a params file."""
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{value!r} is not a number")
 
 
 class Int(_Param):
@@ -101,28 +110,28 @@ class Int(_Param):
     step: int = 1
 
     def distribution(self) -> BaseDistribution:
-        """Return the range as Optuna knows it."""
+        """Return the range as an Optuna distribution."""
         return IntDistribution(self.low, self.high, log=self.log, step=self.step)
 
     def suggest(self, trial: Trial, key: str) -> int:
-        """Let the sampler choose a value."""
+        """Have the sampler choose a value for the param with this key."""
         return int(trial.suggest_int(key, self.low, self.high, log=self.log, step=self.step))
 
     def to_optuna(self, value: Any) -> int:
-        """Return Optuna's name of a value of a params file."""
+        """Return the value that Optuna stores for a value of a params file."""
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-        raise ValueError(f"{value!r} is no whole number")
+        raise ValueError(f"{value!r} is not a whole number")
 
 
 class Categorical(_Param):
-    """One of some values, of any kind that YAML knows."""
+    """A choice between values, of any type that YAML has."""
 
     type: Literal["categorical"]
     choices: list[Any] = Field(min_length=1)
 
     def distribution(self) -> BaseDistribution:
-        """Return the range as Optuna knows it."""
+        """Return the range as an Optuna distribution."""
         labels: list[Any] = []
         for choice, label in zip(self.choices, self._labels(), strict=True):
             if label in labels:
@@ -131,18 +140,18 @@ class Categorical(_Param):
         return CategoricalDistribution(labels)
 
     def suggest(self, trial: Trial, key: str) -> Any:
-        """Let the sampler choose a value."""
+        """Have the sampler choose a value for the param with this key."""
         labels = self._labels()
         return self.choices[labels.index(trial.suggest_categorical(key, labels))]
 
     def to_optuna(self, value: Any) -> Any:
-        """Return Optuna's name of a value of a params file."""
-        # As text, since 1, 1.0 and true are equal in Python.
+        """Return the value that Optuna stores for a value of a params file."""
+        # Compare JSON texts, because 1, 1.0 and True are equal in Python.
         texts = [json.dumps(choice) for choice in self.choices]
         return self._labels()[texts.index(json.dumps(value))]
 
     def _labels(self) -> list[Any]:
-        """Return the choices with lists and mappings as JSON, since storages keep only plain values."""
+        """Return the choices as Optuna stores them: lists and mappings as JSON, all others as they are."""
         labels = []
         for choice in self.choices:
             labels.append(json.dumps(choice) if isinstance(choice, list | dict) else choice)
@@ -154,10 +163,10 @@ Space = Mapping[str, Float | Int | Categorical]
 
 
 def in_order(space: Space) -> list[str]:
-    """Return the keys of a space, each after those that its `when` looks at.
+    """Return the keys of a space, each after the keys that its `when` depends on.
 
     Raises:
-        ValueError: they look at each other in a circle.
+        ValueError: the keys depend on each other in a circle.
     """
     needed = {key: sorted(space.keys() & param.when.keys()) for key, param in space.items()}
     try:
@@ -169,12 +178,12 @@ def in_order(space: Space) -> list[str]:
 def active_values(
     space: Space, choose: Callable[[str], Any], read_fixed: Callable[[str], Any]
 ) -> dict[str, Any]:
-    """Return the value of each key of a space that has an effect.
+    """Return the value of each key of a space that has an effect, given the values of the others.
 
     Args:
-        space: what is searched.
-        choose: gives the value of a key; asked only where the key has an effect.
-        read_fixed: gives the value of a key that is not searched.
+        space: the params that are searched.
+        choose: returns the value of a key of the space. It is called only if the key has an effect.
+        read_fixed: returns the value of a key that is not searched.
     """
     chosen: dict[str, Any] = {}
     for key in in_order(space):
@@ -186,23 +195,24 @@ def active_values(
 def _has_effect(
     param: _Param, space: Space, chosen: Mapping[str, Any], read_fixed: Callable[[str], Any]
 ) -> bool:
-    """Return true where all that a param depends on has the value, or one of the values, that it asks for."""
-    for key, wanted in param.when.items():
+    """Return True if every key in a param's `when` has the required value, or one of several."""
+    for key, required in param.when.items():
         if key in space and key not in chosen:
-            return False  # it has no effect itself
+            return False  # the other param has no effect, so this one has none either
         value = chosen[key] if key in chosen else read_fixed(key)
-        if value not in (wanted if isinstance(wanted, list) else [wanted]):
+        if value not in (required if isinstance(required, list) else [required]):
             return False
     return True
 
 
 class Resources(Section):
-    """The resources that a trial takes; on this machine, without a cluster, its GPUs alone count.
+    """The resources that each trial needs. Without a cluster, only `gpu` and `wait` have an effect.
 
     Attributes:
-        cpu: processors.
-        gpu: GPUs, or the part of one that a trial shares with others.
-        wait: for GPUs that are not there for all workers now, in place of refusing to begin.
+        cpu: the number of CPUs.
+        gpu: the number of GPUs, or the part of one that the trial shares with others.
+        wait: if there are not enough free GPUs for all workers, begin with fewer and wait for more. Otherwise
+            the search does not begin.
     """
 
     cpu: Annotated[float, Field(gt=0)] = 1
@@ -217,7 +227,7 @@ class Resources(Section):
 
 
 class SearchSettings(Section):
-    """All of search.yaml; see the comments there."""
+    """The content of search.yaml. The comments in the template's search.yaml explain the keys."""
 
     study: str
     metric: str | list[str]
@@ -231,7 +241,7 @@ class SearchSettings(Section):
 
     @property
     def metrics(self) -> list[str]:
-        """The objectives, each as file:dotted.key."""
+        """The metrics of the objectives, each as file:dotted.key."""
         return [self.metric] if isinstance(self.metric, str) else self.metric
 
     @property
@@ -240,14 +250,14 @@ class SearchSettings(Section):
         return self.direction if isinstance(self.direction, list) else [self.direction]
 
     def refuse_other_objectives(self, metrics: Sequence[str], directions: Sequence[str]) -> None:
-        """Raise SettingsError where the study was begun with these, and they are not those of this file."""
+        """Raise SettingsError if the objectives of an existing study differ from those in search.yaml."""
         if directions != self.directions:
             raise self._other_search("direction", f"with {', '.join(directions)}")
         if metrics != self.metrics:
             raise self._other_search("metric", f"with {', '.join(metrics)}")
 
     def refuse_other_space(self, distributions: Mapping[str, BaseDistribution]) -> None:
-        """Raise SettingsError where a trial of the study cannot be beside those of this file."""
+        """Raise SettingsError if the distributions of an earlier trial are incompatible with this space."""
         for key in self.space.keys() & distributions.keys():
             try:
                 check_distribution_compatibility(distributions[key], self.space[key].distribution())
@@ -263,7 +273,7 @@ class SearchSettings(Section):
         if not re.fullmatch(r"\w[\w-]*", self.study, re.ASCII):
             raise ValueError(f"study: {self.study!r}: only letters, digits, - and _ can be in a name")
         if not self.metrics:
-            raise ValueError("metric: needs one at least")
+            raise ValueError("metric: needs at least one")
         if len(self.metrics) != len(self.directions):
             raise ValueError("direction: needs as many entries as metric")
         if self.pruner and (len(self.metrics) > 1 or not self.series):
@@ -273,14 +283,18 @@ class SearchSettings(Section):
 
 
 def load(path: Path, study: str | None = None) -> SearchSettings:
-    """Read search.yaml and validate it by itself; a `study` replaces the one that it names.
+    """Read search.yaml, and validate it without looking at the project.
+
+    Args:
+        path: the path of search.yaml.
+        study: the name of the study, which replaces the one in the file; None to keep that.
 
     Raises:
-        SettingsError: what is wrong, one line a fault.
+        SettingsError: the file is missing or invalid; the message has a line for each fault.
     """
     name = path.name
     try:
-        # As in params files, 1e-5 is a number here.
+        # This parser reads 1e-5 as a number, as in params files.
         values = parsing.parse_yaml(path.read_text(encoding="utf-8"))
         if study and isinstance(values, dict):
             values["study"] = study
@@ -298,29 +312,35 @@ def load(path: Path, study: str | None = None) -> SearchSettings:
         raise SettingsError("\n".join(lines)) from None
 
 
-def _fault(place: str, said: str) -> SettingsError:
-    """Return the error that says what is wrong at a place in search.yaml."""
-    return SettingsError(f"search.yaml: {place}: {said}")
+def _fault(place: str, problem: str) -> SettingsError:
+    """Return the error for a problem at a place in search.yaml."""
+    return SettingsError(f"search.yaml: {place}: {problem}")
 
 
 def _faults(error: ValidationError) -> list[str]:
-    """Return a line for each place: where a value could be of several types, the first fault says enough."""
+    """Return one line for each invalid place.
+
+    If a value can have several types, Pydantic reports a fault for each of them, and only the first is kept.
+    """
     lines: dict[str, str] = {}
     for fault in error.errors():
         parts = list(map(str, fault["loc"]))
-        # In a space, the third part only names the type that was tried.
-        place = ".".join(parts[:2] + parts[3:] if parts[:1] == ["space"] else parts[:1])
+        if parts[:1] == ["space"]:
+            del parts[2:3]  # the type that Pydantic tried for a param, which is not a key
+        else:
+            del parts[1:]
+        place = ".".join(parts)
         words = PLAIN_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
         lines.setdefault(place, f"{place}: {words}" if place else words)
     return list(lines.values())
 
 
 def check(settings: SearchSettings, project: ProjectSetup) -> None:
-    """Compare search.yaml with the project.
+    """Check search.yaml against the project.
 
     Raises:
-        SettingsError: it names a param or a file that does not exist, or that cannot be searched like this.
-        ProjectError: Hydra does not compose what is to be chosen.
+        SettingsError: search.yaml names a param or a file that does not exist, or that a search cannot use.
+        ProjectError: Hydra cannot compose one of the choices.
     """
     known = _known_keys(settings.space, project)
     for name, param in settings.space.items():
@@ -339,20 +359,24 @@ def check(settings: SearchSettings, project: ProjectSetup) -> None:
         if file not in project.metric_files and _is_cached(file, project.outputs):
             raise _fault(f"metric: {file}", "declare it with `cache: false`, so that Git keeps it")
     if settings.series and _is_cached(settings.series, project.outputs):
-        # DVC would put the baseline's there before the trial's begins.
+        # DVC would restore the baseline's series before the trial writes its own.
         raise _fault(f"series: {settings.series}", "declare it with `cache: false`")
 
 
 def _is_cached(path: str, outputs: Mapping[str, bool]) -> bool:
-    """Return true where DVC, not Git, keeps a file that a stage writes."""
-    place = holder(outputs, path)
-    if place is None:
+    """Return True if DVC stores this output of a stage, and False if Git does.
+
+    Raises:
+        SettingsError: no stage writes the file.
+    """
+    output = holder(outputs, path)
+    if output is None:
         raise _fault(path, "no stage writes this file")
-    return outputs[place]
+    return outputs[output]
 
 
 def _known_keys(space: Space, project: ProjectSetup) -> set[str]:
-    """Return the keys that can be searched: of values, of sections around them, and Hydra's groups."""
+    """Return the keys that a space can use: values, sections, and the Hydra groups that it chooses from."""
     known = _keys_in(project.params_files)
     for name, param in space.items():
         for key in param.when:
@@ -367,13 +391,13 @@ def _known_keys(space: Space, project: ProjectSetup) -> set[str]:
             raise _fault(f"space: {name}", f"a group of Hydra's: {needed}")
         known.add(name)
         for choice in param.choices:
-            # What is chosen of a group can have values that nothing else has.
+            # Each option of a group can define keys that params.yaml does not have otherwise.
             known |= _keys_in({PARAMS_FILE: project.composition.compose({name: choice})})
     return known
 
 
 def _keys_in(params_files: Mapping[str, Any]) -> set[str]:
-    """Return the keys of all values in some params files, and of the sections around them."""
+    """Return the keys of all values in these params files, and of the sections that contain them."""
     keys = set()
     for file, content in params_files.items():
         for dotted in flatten(content, lists=True):
@@ -384,17 +408,19 @@ def _keys_in(params_files: Mapping[str, Any]) -> set[str]:
 
 
 def build(section: str, spec: Mapping[str, Any], module: ModuleType, done: int = 0) -> Any:
-    """Build a sampler or pruner from `{name: ..., argument: ...}`; an argument may be such a mapping itself.
+    """Build a sampler or a pruner from a mapping `{name: ..., argument: ...}`.
 
     Args:
-        section: where in search.yaml it stands.
-        spec: arguments, and `name`: a class of `module`, the import path of any class, or, of OptunaHub's
-            registry, `optunahub:PACKAGE/Class`.
+        section: the place of the mapping in search.yaml, for error messages.
+        spec: the class as `name`, and its arguments. The name is that of a class in `module`, the import path
+            of any class, or `optunahub:PACKAGE/Class` for a class in OptunaHub's registry. An argument can be
+            such a mapping itself.
         module: optuna.samplers or optuna.pruners.
-        done: trials there are already: a seed counts on from them, or the same would be drawn again.
+        done: how many trials the study has already. This number is added to a seed, because otherwise a
+            continued search would draw the same values again.
 
     Raises:
-        SettingsError: there is no such class, or it does not take these arguments.
+        SettingsError: the class does not exist, or it does not accept these arguments.
     """
     arguments = {key: value for key, value in spec.items() if key != "name"}
     for key, value in arguments.items():
@@ -430,14 +456,17 @@ def _module_of_hub(section: str, path: str, package: str) -> Any:
         import optunahub
     except ImportError:
         raise _fault(section, f"{path}: OptunaHub is missing: pip install optunahub") from None
-    # It may have to be downloaded, and import what is not installed.
+    # Loading can fail in many ways: the package may need a download, or a module that is not installed.
     with as_settings_error(section, f"{HUB}{package}"):
         return optunahub.load_module(package)
 
 
 @contextmanager
 def as_settings_error(section: str, name: str) -> Iterator[None]:
-    """Turn whatever a sampler or pruner raises into one line: any class can be named in search.yaml."""
+    """Raise any error of a sampler or pruner as a SettingsError of one line.
+
+    Every type of error is caught, because search.yaml can name any class.
+    """
     try:
         yield
     except Exception as error:

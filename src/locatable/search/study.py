@@ -5,8 +5,8 @@
     study.configure()
     running = study.ask()
 
-A trial is complete if, and only if, it has its experiment. What has to change for that is a plan, which is
-computed without Optuna's storage.
+A trial is complete if and only if its experiment is in Git. The changes that make this true are a
+`ReconcilePlan`, which is computed without access to Optuna's storage.
 """
 
 import random
@@ -28,32 +28,34 @@ from .git_trials import FoundExperiments, memory_of, study_attributes, with_othe
 from .messages import Complete, Job, Progress
 from .settings import SearchSettings, active_values, as_settings_error, build
 
-# A number that is this far from the last one was never a trial's: someone chose that name.
+# If the number of an experiment is this far from the last trial, it is part of a name that a user chose.
 LARGEST_GAP = 1000
-# A trial that was lost with its worker is run again, but not for ever: it may be what kills them.
+# How often a trial that was lost with its worker is run again. The number is limited because the trial itself
+# may be the reason why its workers die.
 MOST_RETRIES = 2
 NO_PRUNER = {"name": "NopPruner"}
-# Most samplers draw at random until so many trials are there.
+# Most samplers draw values at random until there are this many trials.
 STARTUP_TRIALS = 10
-# Steps of the series of a trial in the dry run.
+# The number of steps that each trial of the dry run reports.
 STEPS = 5
 
-# Finds the experiments of a study in Git, given the revisions of those that the study knows.
+# A function that finds the experiments of a study in Git, given the revisions that the study knows already.
 Find = Callable[[Collection[str]], FoundExperiments]
 
 
 @dataclass(frozen=True)
 class ReconcilePlan:
-    """The changes that bring a study to what Git knows.
+    """The changes that make a study agree with Git, and what else the comparison found.
 
     Attributes:
-        completions: running trials that turn out to have their experiment, as they are to be.
-        retries: numbers of the lost trials whose params are run again.
-        losses: numbers of all running trials that were lost with their worker.
-        additions: trials to add, in this order: experiments, and the trials without one in gaps before them.
-        unfit: how many experiments are named like trials, and do not fit search.yaml.
-        elsewhere: how many trials run on other machines.
-        gone: how many complete trials have no experiment; Optuna cannot take a trial back.
+        completions: the complete versions of running trials whose experiments are in Git.
+        retries: the numbers of the lost trials whose params are run again.
+        losses: the numbers of all running trials that were lost with their worker.
+        additions: the trials to add, in this order: experiments, and trials without an experiment that fill
+            the gaps between their numbers.
+        unfit: how many experiments are named like trials, but do not fit search.yaml.
+        elsewhere: how many trials are running on other machines.
+        gone: how many complete trials have lost their experiment. They stay, as Optuna cannot remove a trial.
     """
 
     completions: tuple[FrozenTrial, ...] = ()
@@ -65,18 +67,18 @@ class ReconcilePlan:
     gone: int = 0
 
     def summary(self) -> list[str]:
-        """Return a line for each kind of change, and for what was found."""
+        """Return a line about each attribute that is not empty."""
         experiments = [trial for trial in self.additions if trial.state is TrialState.COMPLETE]
         counted = [
             (
                 self.gone,
                 "complete trials have no experiment in Git (removed, or not pulled) and count; "
-                "to forget them, delete the Optuna study, which is made again from Git",
+                "to forget them, delete the Optuna study, which is created again from Git",
             ),
-            (self.unfit, "experiments named like trials lie outside of search.yaml and are left out"),
+            (self.unfit, "experiments are named like trials but do not fit search.yaml, and are left out"),
             (self.elsewhere, "trials run elsewhere"),
             (len(self.completions), "trials that were running are complete"),
-            (len(self.losses), "trials that were running are lost, with what ran them"),
+            (len(self.losses), "trials that were running are lost, since their workers ended"),
             (len(self.retries), "of these are run again"),
             (len(experiments), "experiments of the study read from Git"),
         ]
@@ -84,24 +86,24 @@ class ReconcilePlan:
 
 
 def known_revs(trials: Sequence[FrozenTrial]) -> set[str]:
-    """Return the revision of the experiment of each complete trial; empty for one without any."""
+    """Return the revisions of the experiments of complete trials; empty text for a trial that has none."""
     return {trial.user_attrs.get("rev", "") for trial in trials if trial.state is TrialState.COMPLETE}
 
 
 def plan_reconcile(
     trials: Sequence[FrozenTrial], found: FoundExperiments, owner: str, busy: Collection[int] = ()
 ) -> ReconcilePlan:
-    """Compare a study with Git.
+    """Compare a study with the experiments in Git.
 
     Args:
-        trials: all that Optuna knows, in the order of their numbers.
-        found: what Git has.
-        owner: whose running trials have no worker any more, except for those in `busy`.
-        busy: numbers of trials that have one.
+        trials: all trials of the study, in the order of their numbers.
+        found: the experiments in Git.
+        owner: the mark of trials that run here. Their workers are gone, except for the trials in `busy`.
+        busy: the numbers of the trials that a worker is running.
     """
-    # What a busy worker has just pushed, it has yet to report.
+    # A worker pushes an experiment before it reports that. Such an experiment is not a new trial.
     candidates = [experiment for experiment in found.unknown if experiment.number not in busy]
-    # A search that was killed while it noted its losses may have noted that some are run again.
+    # A search that was killed during reconciliation may have queued a retry without failing the lost trial.
     repeated = repeated_trials(trials)
     completions: list[FrozenTrial] = []
     losses: list[int] = []
@@ -134,7 +136,7 @@ def plan_reconcile(
 
 
 def repeated_trials(trials: Sequence[FrozenTrial]) -> set[int]:
-    """Return the numbers of lost trials whose params are run again: later trials name them."""
+    """Return the numbers of lost trials that are run again by a later trial, as its retry history says."""
     repeated: set[int] = set()
     for trial in trials:
         repeated.update(RetryHeartbeatStaleTrialCallback.retry_history(trial))
@@ -142,7 +144,7 @@ def repeated_trials(trials: Sequence[FrozenTrial]) -> set[int]:
 
 
 def _experiment_of(running: FrozenTrial, candidates: list[FrozenTrial]) -> FrozenTrial | None:
-    """Return the newest experiment with the number and the params of a trial."""
+    """Return the newest experiment with the number and the params of a trial; None if there is none."""
     for experiment in reversed(candidates):
         if experiment.number == running.number and experiment.params == running.params:
             return experiment
@@ -152,9 +154,14 @@ def _experiment_of(running: FrozenTrial, candidates: list[FrozenTrial]) -> Froze
 def _additions(
     candidates: list[FrozenTrial], length: int, without_experiment: Mapping[int, FrozenTrial]
 ) -> tuple[FrozenTrial, ...]:
-    """Return the trials to add to a study of this length: each keeps its number, if that is possible.
+    """Return the trials to add to a study, so that each experiment keeps its number if possible.
 
-    Trials before it that failed, or were pruned, have left no experiment, and so a gap.
+    Failed and pruned trials have no experiment, so they leave gaps between the numbers, which are filled.
+
+    Args:
+        candidates: the experiments that the study does not know.
+        length: the number of trials in the study.
+        without_experiment: the failed and pruned trials that are known from the commits of later ones.
     """
     additions: list[FrozenTrial] = []
     for experiment in sorted(candidates, key=attrgetter("number")):
@@ -163,7 +170,7 @@ def _additions(
             unknown = create_trial(
                 state=TrialState.FAIL,
                 user_attrs={"error": "no experiment in Git"},
-                # Without any params, BruteForceSampler has nothing left to try.
+                # BruteForceSampler would consider its search finished if a trial had no params.
                 params=experiment.params,
                 distributions=experiment.distributions,
             )
@@ -173,18 +180,22 @@ def _additions(
 
 
 def open_study(settings: SearchSettings, storage: str) -> optuna.Study:
-    """Load the study of search.yaml out of a storage, by any URL that Optuna takes, or create it.
+    """Load the study of search.yaml from an Optuna storage, or create it there.
+
+    Args:
+        settings: the settings from search.yaml.
+        storage: the URL of the storage.
 
     Raises:
         StoreError: the storage cannot be used.
-        SettingsError: the study is not one of this search.yaml.
+        SettingsError: the existing study has other objectives or an incompatible space.
     """
     try:
         study = optuna.create_study(
             study_name=settings.study, storage=storage, directions=settings.directions, load_if_exists=True
         )
     except Exception as error:
-        # Every storage has errors of its own, all of them outside of this project.
+        # Every kind of storage raises its own types of errors.
         said = str(error).strip() or type(error).__name__
         raise StoreError(f"--storage: cannot be used: {said.splitlines()[0]}") from None
     directions = [direction.name.lower() for direction in study.directions]
@@ -197,12 +208,12 @@ def open_study(settings: SearchSettings, storage: str) -> optuna.Study:
 
 @dataclass
 class RunningTrial:
-    """A trial that Optuna has proposed, and the job of the worker that runs it.
+    """A trial that Optuna has proposed, and the job for the worker that runs it.
 
     Attributes:
-        trial: as Optuna has it.
-        job: for the worker.
-        is_stopping: whether its worker was told to stop it.
+        trial: Optuna's trial.
+        job: the job for the worker.
+        is_stopping: True if a Stop was sent to the worker.
     """
 
     trial: Trial
@@ -211,14 +222,14 @@ class RunningTrial:
 
 
 class SearchStudy:
-    """The study of a search: proposes trials, is told their results, and follows Git.
+    """The study of a search: it proposes trials, receives their results, and is reconciled with Git.
 
     Args:
-        study: as Optuna has it.
-        settings: search.yaml.
-        params_files: content of each params file at the baseline, by path.
-        find: looks for the experiments of the study.
-        owner: marks the trials that are run here, and nowhere else.
+        study: Optuna's study.
+        settings: the settings from search.yaml.
+        params_files: the content of each params file at the baseline, by path.
+        find: finds the experiments of the study in Git.
+        owner: the mark of trials that run here, which distinguishes them from those on other machines.
     """
 
     def __init__(
@@ -234,12 +245,15 @@ class SearchStudy:
         self._params_files = params_files
         self._find = find
         self._owner = owner
-        # Set when a sampler has nothing left to try: Optuna lets it stop a study within `optimize` only.
-        self._has_ended = Event()
-        study.stop = self._has_ended.set  # type: ignore[method-assign]
+        # Set when a sampler has nothing left to try. Samplers call `study.stop` then, which otherwise raises
+        # an error outside of `study.optimize`.
+        self._is_exhausted = Event()
+        study.stop = self._is_exhausted.set  # type: ignore[method-assign]
 
     def configure(self) -> None:
-        """Set the sampler and the pruner of search.yaml, now that all earlier trials are there.
+        """Set the sampler and the pruner of search.yaml.
+
+        Call this after `reconcile`, because both look at the earlier trials.
 
         Raises:
             SettingsError: one of them cannot be built.
@@ -249,10 +263,10 @@ class SearchStudy:
         self.optuna.sampler = sampler
         pruner = self._settings.pruner or NO_PRUNER
         self.optuna.pruner = build("pruner", pruner, optuna.pruners, done)
-        # These samplers check only after a trial whether anything is left, and would repeat one.
+        # These samplers notice only after a trial that nothing is left. Check it now, or a trial is repeated.
         complete = self._trials(TrialState.COMPLETE)
         if isinstance(sampler, optuna.samplers.GridSampler) and sampler.is_exhausted(self.optuna):
-            self._has_ended.set()
+            self._is_exhausted.set()
         if isinstance(sampler, optuna.samplers.BruteForceSampler) and complete:
             last = complete[-1]
             sampler.after_trial(self.optuna, last, TrialState.COMPLETE, last.values)
@@ -265,18 +279,18 @@ class SearchStudy:
         return Counter(trial.state for trial in self._trials())
 
     def has_more(self) -> bool:
-        """Return true where there is anything left to try."""
-        # A lost trial waits to be run again, and samplers count it among those that have ended.
-        return not self._has_ended.is_set() or bool(self._trials(TrialState.WAITING))
+        """Return True if another trial can be proposed."""
+        # A lost trial that waits to be run again counts as ended for samplers, but must still run.
+        return not self._is_exhausted.is_set() or bool(self._trials(TrialState.WAITING))
 
     def best_value(self) -> float | None:
-        """Return the best value so far; None where there is none, or where there are several objectives."""
+        """Return the best value so far; None if no trial is complete, or if there are several objectives."""
         if len(self._settings.metrics) > 1 or not self._trials(TrialState.COMPLETE):
             return None
         return self.optuna.best_value
 
     def ask(self) -> RunningTrial:
-        """Have the sampler propose a trial; of its params, those without an effect are left out."""
+        """Have the sampler propose a trial. Params that have no effect in it are left out."""
         trial = self.optuna.ask()
         trial.set_user_attr("owner", self._owner)
 
@@ -292,7 +306,7 @@ class SearchStudy:
             experiment=f"{self._settings.study}-{trial.number}",
             params=params,
             metrics=self._settings.metrics,
-            # Optuna keeps no curves of several objectives.
+            # Optuna does not accept intermediate values if there are several objectives.
             series=self._settings.series if len(self._settings.metrics) == 1 else None,
             same_params_rev=self._rev_with_params(trial.params),
             memory=memory_of(self.optuna, self._settings, trial.number),
@@ -300,7 +314,7 @@ class SearchStudy:
         return RunningTrial(trial, job)
 
     def _rev_with_params(self, params: Mapping[str, Any]) -> str | None:
-        """Return the experiment of a complete trial with the same params, which need not run twice."""
+        """Return the revision of a complete trial with the same params; None if there is none."""
         for trial in self._trials(TrialState.COMPLETE):
             if trial.params == params:
                 rev: str | None = trial.user_attrs.get("rev")
@@ -308,12 +322,12 @@ class SearchStudy:
         return None
 
     def report(self, running: RunningTrial, progress: Progress) -> bool:
-        """Tell the study a new point of a series; return true where the pruner would stop the trial."""
+        """Report a new point of a trial's series to Optuna, and return True if the trial should be pruned."""
         running.trial.report(progress.value, progress.step)
         return running.trial.should_prune()
 
     def complete(self, running: RunningTrial, result: Complete) -> None:
-        """Tell the study that a trial has its experiment."""
+        """Mark a trial as complete, and store its values and its experiment."""
         attributes = {"experiment": running.job.experiment, "rev": result.rev}
         self._complete(running.trial, attributes, result.values)
 
@@ -323,25 +337,28 @@ class SearchStudy:
         self.optuna.tell(trial, values)
 
     def prune(self, running: RunningTrial) -> None:
-        """Tell the study that a trial was stopped."""
+        """Mark a trial as pruned."""
         self.optuna.tell(running.trial, state=TrialState.PRUNED)
 
     def fail(self, running: RunningTrial, error: str) -> None:
-        """Tell the study that a trial failed."""
+        """Mark a trial as failed, and store the error."""
         running.trial.set_user_attr("error", error)
         self.optuna.tell(running.trial, state=TrialState.FAIL)
 
     def reconcile(self, busy: Collection[int] = ()) -> ReconcilePlan:
-        """Bring the study to what Git knows, but for the trials in `busy`, which have a worker.
+        """Change the study so that it agrees with Git.
 
-        Where this is killed, the next time does what is left.
+        If this is interrupted, the next call completes it.
+
+        Args:
+            busy: the numbers of the trials that a worker is running, which are left alone.
 
         Returns:
             The changes that were made.
 
         Raises:
-            ProjectError: Git's remote does not answer.
-            SettingsError: the study is to be made again from experiments of another search.
+            ProjectError: the Git remote cannot be reached.
+            SettingsError: the study is empty, and an experiment in Git is of a search with other settings.
         """
         trials = self._trials()
         found = self._find(known_revs(trials))
@@ -354,8 +371,8 @@ class SearchStudy:
         for addition in plan.additions:
             self.optuna.add_trial(addition)
         self._apply_attributes(found.attributes)
-        # After all that keep their numbers; and before the lost trials fail, or their params would be lost
-        # where the search is killed between the two.
+        # Queue the retries after adding trials, because those need their numbers; and before the lost trials
+        # are marked as failed, because their params would be lost if the search was killed in between.
         retry = RetryHeartbeatStaleTrialCallback(MOST_RETRIES)
         for number in plan.retries:
             retry(self.optuna, self.optuna.trials[number])
@@ -364,17 +381,17 @@ class SearchStudy:
         return plan
 
     def _apply_attributes(self, attributes: Mapping[str, Any]) -> None:
-        """Give the study what samplers noted on it in earlier searches, and count no further back."""
+        """Set the attributes that samplers set in earlier searches, without decreasing a counter."""
         ids = {trial.number: trial._trial_id for trial in self._trials()}
-        noted = study_attributes(self.optuna)
+        existing = study_attributes(self.optuna)
         for name, value in with_other_ids(attributes, ids).items():
-            known = noted.get(name)
-            if known is None or (isinstance(known, int) and known < value):
+            current = existing.get(name)
+            if current is None or (isinstance(current, int) and current < value):
                 self.optuna._storage.set_study_system_attr(self.optuna._study_id, name, value)
 
 
 def dry_run(settings: SearchSettings, params_files: Mapping[str, Any]) -> None:
-    """Run the sampler and the pruner on a study in memory, with random values.
+    """Try the sampler and the pruner on a study in memory, whose trials have random values.
 
     Raises:
         SettingsError: one of them does not work with this space; the message says why.
@@ -382,7 +399,7 @@ def dry_run(settings: SearchSettings, params_files: Mapping[str, Any]) -> None:
     rounds = STARTUP_TRIALS + 2
     startup = settings.sampler.get("n_startup_trials")
     if isinstance(startup, int):
-        # Two more, so that the sampler itself has to choose.
+        # Run two more trials, because the sampler draws values at random before that.
         rounds = max(rounds, startup + 2)
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -1,4 +1,4 @@
-"""The result of a search: a table of its best trials, all trials as CSV, and Optuna's figures for a paper."""
+"""Show the result of a search: a table of the best trials, a CSV file of all, and figures for a paper."""
 
 import csv
 import shutil
@@ -25,23 +25,23 @@ from optuna.visualization import matplotlib as draw
 from ..model import Experiment
 from .study import repeated_trials
 
-# Rows of the table, where there is a single objective.
+# The number of rows in the table if there is a single objective.
 BEST = 5
-# Between two columns of it.
+# The gap between two columns of the table.
 GAP = "  "
-# Inches; a figure with an axis for each param takes two columns.
+# The sizes of figures in inches. A figure with an axis for each param is as wide as two columns of a paper.
 COLUMN = 3.5
 TWO_COLUMNS = 7.0
 HEIGHT = 2.6
 SLICES_IN_A_ROW = 3
-# In points.
+# The font size in points.
 FONT_SIZE = 7
-# Characters of a label in one line.
+# The most characters in one line of a label.
 LABEL_WIDTH = 18
 
 
 def write_trials(study: optuna.Study, path: Path) -> None:
-    """Write all trials of a study as CSV: number, state, experiment, objectives, params, error."""
+    """Write all trials of a study to a CSV file: number, state, experiment, objectives, params and error."""
     trials = study.get_trials(deepcopy=False)
     params = sorted(set().union(*(trial.params for trial in trials)))
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -56,7 +56,7 @@ def write_trials(study: optuna.Study, path: Path) -> None:
 
 
 def to_json(study: optuna.Study) -> dict[str, Any]:
-    """Return the result of a study as `--json` prints it."""
+    """Return the result of a study in the form that `locatable search --json` prints."""
     states = count_states(study)
     best = []
     for trial in best_trials(study) if states[TrialState.COMPLETE] else []:
@@ -79,7 +79,7 @@ def to_json(study: optuna.Study) -> dict[str, Any]:
 
 
 def count_states(study: optuna.Study) -> Counter[TrialState]:
-    """Return how many trials there are in each state; those that are run again do not count as failed."""
+    """Return the number of trials in each state, not counting lost trials that are run again by others."""
     trials = study.get_trials(deepcopy=False)
     repeated = repeated_trials(trials)
     states: Counter[TrialState] = Counter()
@@ -90,7 +90,7 @@ def count_states(study: optuna.Study) -> Counter[TrialState]:
 
 
 def totals(study: optuna.Study) -> str:
-    """Return a line that says how many trials there are in each state."""
+    """Return one line with the number of trials in each state."""
     states = count_states(study)
     text = (
         f"{states[TrialState.COMPLETE]} complete, {states[TrialState.PRUNED]} pruned, "
@@ -102,7 +102,7 @@ def totals(study: optuna.Study) -> str:
 
 
 def best_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the best trials, best first; with several objectives, those that no other beats in all."""
+    """Return the best trials, the best one first; with several objectives, the trials of the Pareto front."""
     if len(study.directions) > 1:
         return study.best_trials
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
@@ -111,11 +111,12 @@ def best_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def table(study: optuna.Study, width: int | None = None) -> str:
-    """Return the best trials as a table: experiment, objectives, params.
+    """Return the best trials as a table with columns for the experiment, the objectives and the params.
 
     Args:
-        study: with metric names.
-        width: in characters, the terminal's by default; a param that does not fit makes a line longer.
+        study: a study with metric names.
+        width: the width in characters, by default that of the terminal. A line with one long param can be
+            wider.
     """
     rows = [["experiment", *map(_name, study.metric_names or [])]]
     params = [["params"]]
@@ -128,20 +129,20 @@ def table(study: optuna.Study, width: int | None = None) -> str:
         for row, cell in enumerate(column):
             starts[row] += cell.ljust(widest) + GAP
     indent = len(starts[0])
-    room = (width or shutil.get_terminal_size().columns) - indent
+    params_width = (width or shutil.get_terminal_size().columns) - indent
     lines = []
-    for start, listed in zip(starts, params, strict=True):
-        first, *others = _filled(listed, room)
+    for start, row_params in zip(starts, params, strict=True):
+        first, *others = _wrap_params(row_params, params_width)
         lines.append(f"{start}{first}".rstrip())
         lines += [" " * indent + text for text in others]
     return "\n".join(lines)
 
 
-def _filled(params: list[str], room: int) -> list[str]:
-    """Return params in lines of so many characters; none is broken in two: it can be copied from there."""
+def _wrap_params(params: list[str], width: int) -> list[str]:
+    """Return params in lines of this width. No param is broken, so that users can copy it."""
     lines = [""]
     for param in params:
-        if lines[-1] and len(lines[-1]) + 1 + len(param) > room:
+        if lines[-1] and len(lines[-1]) + 1 + len(param) > width:
             lines.append("")
         lines[-1] = f"{lines[-1]} {param}".lstrip()
     return lines
@@ -153,7 +154,16 @@ def recommend(
     baseline: str,
     name_in_dvc: Callable[[Experiment], str],
 ) -> str:
-    """Say how to take over the best trial that still has an experiment, and which are of another baseline."""
+    """Return lines that say how to apply the best trial whose experiment still exists.
+
+    They also name the baselines of the best trials that are not this one.
+
+    Args:
+        study: the study.
+        experiments: all experiments in Git.
+        baseline: the commit from which the search starts.
+        name_in_dvc: returns the name by which DVC finds an experiment.
+    """
     by_rev = {experiment.rev: experiment for experiment in experiments}
     found = []
     for trial in best_trials(study):
@@ -165,7 +175,7 @@ def recommend(
     lines = []
     others = sorted({experiment.baseline[:7] for experiment in found if experiment.baseline != baseline})
     if others:
-        lines.append(f"Not all of these are of this commit, but some of {', '.join(others)}")
+        lines.append(f"Some of these trials start from other commits: {', '.join(others)}")
     best = found[0]
     if best.baseline == baseline:
         lines.append(f"Take a trial over:  dvc exp apply {name_in_dvc(best)}")
@@ -179,8 +189,11 @@ def _short(value: object) -> str:
 
 
 def write_figures(study: optuna.Study, folder: Path) -> None:
-    """Write Optuna's figures of a study with a complete trial, at the size of a paper's column."""
-    # Without a window system.
+    """Write Optuna's figures of a study as PNG files that fit the columns of a paper.
+
+    The study must have a complete trial.
+    """
+    # This backend of Matplotlib does not need a window system.
     matplotlib.use("Agg")
     with warnings.catch_warnings(action="ignore"):
         for name, figure in _figures(study):
@@ -214,26 +227,26 @@ def _figures_of_objective(study: optuna.Study, objective: int) -> Iterator[tuple
     rows = -(-len(params) // SLICES_IN_A_ROW)
     yield f"slices{suffix}", _for_paper(_in_rows(figure(draw.plot_slice), rows), TWO_COLUMNS, rows)
     parallel = figure(draw.plot_parallel_coordinate)
-    # Optuna cuts long names.
+    # Replace the names on the axis, because Optuna truncates long ones.
     parallel.axes[0].set_xticks(range(len(params) + 1), [name, *params], rotation=0)
     parallel.axes[0].tick_params(axis="x", pad=3 * FONT_SIZE)  # below the last choice
     yield f"parallel{suffix}", _for_paper(parallel, TWO_COLUMNS)
-    # Importances compare trials, so they need some that differ.
+    # Optuna cannot compute importances if all trials have the same value.
     if len({value(trial) for trial in complete}) > 1:
         importances = _for_paper(figure(draw.plot_param_importances), COLUMN)
         legend = importances.axes[0].get_legend()
         if legend:
-            legend.remove()  # it says what the name of the file says
+            legend.remove()  # the name of the file already says what the figure shows
         yield f"importances{suffix}", importances
 
 
 def _name(metric: str) -> str:
-    """Return the name of a metric without its file."""
+    """Return the key of a metric without its file."""
     return metric.rpartition(":")[2]
 
 
 def _for_paper(figure: Figure, width: float, rows: int = 1) -> Figure:
-    """Change a figure of Optuna's: white, with no title, and with labels that can be read and are not cut."""
+    """Adapt one of Optuna's figures to a paper: white background, no title, and readable, complete labels."""
     figure.set_size_inches(width, HEIGHT * rows)
     if width == COLUMN:
         figure.set_layout_engine("constrained")
@@ -250,7 +263,7 @@ def _for_paper(figure: Figure, width: float, rows: int = 1) -> Figure:
         for drawn in axes.collections:
             drawn.set_linewidth(0.8)
             if isinstance(drawn, LineCollection):
-                # Optuna's palest blue cannot be seen on white.
+                # The lightest blue of Optuna's colour map is not visible on white.
                 drawn.set_cmap("viridis" if drawn.get_cmap().name.endswith("_r") else "viridis_r")
         if axes.get_legend():
             axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False)
@@ -260,11 +273,11 @@ def _for_paper(figure: Figure, width: float, rows: int = 1) -> Figure:
 
 
 def _wrap_labels(axes: Axes) -> None:
-    """Break long choices and names of params, and keep them readable on lines."""
+    """Wrap long choices and names of params, and give labels a background to keep them readable."""
     for axis in (axes.xaxis, axes.yaxis):
         labels = [label.get_text() for label in axis.get_ticklabels()]
         is_choice = isinstance(axis.get_major_formatter(), StrCategoryFormatter)
-        # What begins with a dollar is a power of ten.
+        # A label that begins with a dollar sign is a power of ten in Matplotlib's notation.
         if is_choice or any(len(label) > LABEL_WIDTH and label[0] != "$" for label in labels):
             axis.set_ticks(axis.get_ticklocs(), [_wrapped(label) for label in labels])
         for label in axis.get_ticklabels(which="both"):
@@ -272,14 +285,15 @@ def _wrap_labels(axes: Axes) -> None:
 
 
 def _wrapped(label: str) -> str:
+    # Add spaces, so that lines can break after an underscore or a dot, and remove them afterwards.
     words = label.replace("_", "_ ").replace(".", ". ").strip("'")
     return "\n".join(line.replace("_ ", "_").replace(". ", ".") for line in textwrap.wrap(words, LABEL_WIDTH))
 
 
 def _in_rows(slices: Figure, rows: int) -> Figure:
-    """Arrange the axes of all params in rows, beside the colours of the trials."""
-    *params, colours = slices.axes
-    colours.remove()
+    """Arrange the axes of Optuna's slice plot in rows, beside a new colour bar."""
+    *params, colour_bar = slices.axes
+    colour_bar.remove()
     grid = GridSpec(rows, SLICES_IN_A_ROW, slices)
     for number, axes in enumerate(params):
         row, column = divmod(number, SLICES_IN_A_ROW)

@@ -1,10 +1,11 @@
-"""A worker of a search: runs the trials it is sent, one after another, in a clone of its own.
+"""A worker of a search: a process that runs trials, one after another, in its own clone.
 
     SEARCH_CLONE=/where/to/clone python -m locatable.search.worker
 
-It reads and writes the `messages` of a search, one a line. While a trial runs, its series is watched, and
-what it writes is sent, where that is another machine than the search's. When one fails, the worker looks for
-files that stages asked for and that only the user's checkout has.
+It reads messages from its standard input and writes its own to its standard output, one per line. While a
+trial runs, the worker watches the trial's series. On another machine than the search's, it also sends the
+files that the trial writes. If a trial fails, the worker looks for files that its output names and that only
+the user's checkout has.
 """
 
 import io
@@ -19,9 +20,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -32,7 +32,7 @@ from ..git import REPOSITORY_VARIABLES, untracked_names
 from ..model import Key
 from ..repository.reader import Reader
 from ..repository.running import WorkingTree
-from ..results.processor import describe_processor
+from ..results.processor import Processor, describe_processor
 from .messages import (
     Began,
     Complete,
@@ -51,23 +51,23 @@ from .messages import (
     to_json,
 )
 
-# Lines of a failed trial's output that are kept.
+# How many lines at the end of a failed trial's output are reported.
 LOG_LINES = 30
-# Seconds between two looks at what a trial wrote, for those who watch it: folders can be large.
+# Seconds between two checks for files to send from another machine. Not shorter, as folders can be large.
 SEND_INTERVAL = 0.5
-# Bytes without which nothing can be written.
+# With fewer free bytes than this, the disk counts as full.
 LEAST_SPACE = 1 << 20
 
 
 class SeriesWatcher:
-    """Reports a growing series, and kills the stages of a trial that has to stop.
+    """Reports the new points of a trial's series, and kills the stages of a trial that should stop.
 
     Args:
         folder: the clone in which the trial runs.
-        path: the series; None where there is none to report.
-        stop: set from outside when the trial has to stop.
+        path: the series; None if it should not be reported.
+        stop: set by another thread when the trial should stop.
         report: called with each new point.
-        files: sent while the trial runs; None where those who watch it see the clone.
+        files: sends the trial's files while it runs; None if the clone is on the search's machine.
     """
 
     def __init__(
@@ -83,33 +83,33 @@ class SeriesWatcher:
         self._stop = stop
         self._report = report
         self._files = files
-        # Until this changes, the series is still the baseline's.
+        # While the stamp of the file is the same, the file is still that of the baseline.
         self._baseline_stamp = stamp(path) if path else None
         self._reported = 0
 
     def watch(self, done: threading.Event) -> None:
-        """Watch until the trial is done.
+        """Watch the trial until `done` is set.
 
         Raises:
             UnreadableError: the file is not a series.
         """
-        fault: UnreadableError | None = None
-        ended = False
-        while not ended:
-            # Once more at the end: the last steps may have come since.
-            ended = done.wait(INTERVAL)
+        unreadable: UnreadableError | None = None
+        has_ended = False
+        while not has_ended:
+            # After the end there is one more round, for the last points.
+            has_ended = done.wait(INTERVAL)
             if self._files:
                 self._files.send()
             if self._stop.is_set():
-                # Again and again: DVC may start another stage.
+                # Kill stages in every round, because DVC may start the next one.
                 kill_processes(self._folder, stages_only=True)
-            elif self._path and not fault:
+            elif self._path and not unreadable:
                 try:
                     self._report_new_points(self._path)
                 except UnreadableError as error:
-                    fault = error
-        if fault:
-            raise fault
+                    unreadable = error
+        if unreadable:
+            raise unreadable
 
     def _report_new_points(self, path: Path) -> None:
         if stamp(path) in (None, self._baseline_stamp):
@@ -126,10 +126,10 @@ class SeriesWatcher:
 
 
 class TrialFiles:
-    """Sends, of a clone on another machine, what those who watch its trial need, as it is written.
+    """Sends the files of a running trial on another machine, so that the search's machine can show them.
 
     Args:
-        clone: the clone.
+        clone: the clone in which the trial runs.
         reply: sends a message to the search's machine.
     """
 
@@ -137,54 +137,64 @@ class TrialFiles:
         self._clone = clone
         self._reply = reply
         self._tree: WorkingTree | None = None
+        # When the trial began, in nanoseconds since 1970.
         self._began = 0
+        # The value of `time.monotonic()` before which nothing is sent.
         self._next = 0.0
+        # The modification time and the content of each file when it was sent last, by path.
         self._sent: dict[str, tuple[int, bytes]] = {}
 
     def send(self) -> None:
-        """Send what is new since the last time; nothing before the trial's params are written."""
+        """Send everything that is new since the last call, beginning when the trial's params are written."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + SEND_INTERVAL
-        # Nobody may be watching, and what cannot be read now may be when it is whole: no fault of the trial.
+        # Ignore all errors: the trial does not depend on being watched, and a file that cannot be read yet is
+        # tried again in the next call.
         with suppress(Exception):
             if self._tree is None:
-                self._begin()
+                self._send_inputs()
             elif self._clone.record.exists():
-                for path in filter(_is_inside, self._tree.measured()):
-                    self._send_growth(path)
+                for path in filter(_is_in_project, self._tree.measured()):
+                    self._send_if_written(path)
 
-    def _begin(self) -> None:
+    def _send_inputs(self) -> None:
         record = json.loads(self._clone.record.read_text(encoding="utf-8"))
         root = self._clone.root
         files = {}
         with Reader(root) as reader:
             tree = WorkingTree.of(reader.snapshot(self._clone.baseline), root)
-            for path in filter(_is_inside, tree.inputs):
+            for path in filter(_is_in_project, tree.inputs):
                 for file, content in tree.kept_files(path).items():
                     files[file] = content.decode("utf-8", "surrogateescape")
         self._began = 1_000_000 * record["began"]
         self._reply(Began(record, files))
         self._tree = tree
 
-    def _send_growth(self, path: str) -> None:
-        place = self._clone.root / path
-        written = place.stat().st_mtime_ns
-        before, sent = self._sent.get(path, (self._began - 1, b""))
-        if written == before or written < self._began:
+    def _send_if_written(self, path: str) -> None:
+        file = self._clone.root / path
+        time_written = file.stat().st_mtime_ns
+        time_sent, sent = self._sent.get(path, (0, b""))
+        if time_written == time_sent or time_written < self._began:
             return
-        content = place.read_bytes()
+        content = file.read_bytes()
+        # Usually the file has only grown, so send only the new part.
         start = len(sent) if content.startswith(sent) else 0
-        self._reply(Written(path, start, content[start:].decode("utf-8", "surrogateescape"), written))
-        self._sent[path] = written, content
+        self._reply(Written(path, start, content[start:].decode("utf-8", "surrogateescape"), time_written))
+        self._sent[path] = time_written, content
 
 
-def _is_inside(path: str) -> bool:
+def _is_in_project(path: str) -> bool:
     return not path.startswith("../")
 
 
 def remark_on(clone: Clone, log: str) -> str:
-    """Return a remark on a failed trial: files that its clone lacks; empty where there are none."""
+    """Return a remark about files that a failed trial's clone lacks; empty if it lacks none.
+
+    Args:
+        clone: the clone in which the trial ran.
+        log: the output of the trial.
+    """
     remarks = [submodule.problem for submodule in clone.submodules if submodule.problem]
     missing = _missing_files(clone, log) if clone.shared else []
     if missing:
@@ -196,18 +206,18 @@ def remark_on(clone: Clone, log: str) -> str:
 
 
 def _missing_files(clone: Clone, log: str) -> list[str]:
-    """Return the files that a log names, the user's checkout has, and Git does not track."""
+    """Return the untracked files of the user's checkout that a log names and that the clone lacks."""
     top = Path(clone.url)
     folders = []
     for folder in clone.working_folders:
         folders.append(folder.relative_to(clone.folder))
-        # Absolute paths of the clone become those that a stage would write.
+        # Make absolute paths relative to the folder of a stage, like the other paths that stages print.
         log = log.replace(f"{folder}/", "")
     log = re.sub(r"(?<![\w.])\./", "", log)
     names = []
     for name in untracked_names(top):
         path = clone.folder / name
-        # An output of a stage, a folder of one, or a file in one.
+        # Leave out the outputs of stages, the files in them, and the folders that contain them.
         if not any(path.is_relative_to(out) or out.is_relative_to(path) for out in clone.outputs):
             names.append(name)
     missing = []
@@ -218,61 +228,84 @@ def _missing_files(clone: Clone, log: str) -> list[str]:
 
 
 def mentioned_files(names: Iterable[str], folders: Iterable[Path], text: str) -> Iterator[str]:
-    """Yield the files and folders that a text names, as seen from the Git root.
+    """Yield the files and folders that a text names, relative to the Git root.
+
+    For a folder, the path of the file in it is returned if the text names one.
 
     Args:
-        names: of files, and of folders with a slash at the end.
-        folders: that stages run in, as seen from the Git root.
-        text: what stages printed.
+        names: the paths of files and folders, relative to the Git root. Those of folders end with a slash.
+        folders: the folders in which stages run, relative to the Git root.
+        text: the output of the stages.
     """
     for name in names:
         path = Path(name)
         for folder in folders:
             if not path.is_relative_to(folder) or path == folder:
                 continue
-            seen = path.relative_to(folder).as_posix()
-            found = _mention(seen, name.endswith("/"), text)
-            if found is not None:
-                yield (folder / found).as_posix()
+            mentioned = _mention(path.relative_to(folder).as_posix(), name.endswith("/"), text)
+            if mentioned is not None:
+                yield (folder / mentioned).as_posix()
                 break
 
 
-def _mention(seen: str, is_folder: bool, text: str) -> str | None:
-    """Return the words in which a text names a file, or something in a folder; None where it does not."""
+def _mention(path: str, is_folder: bool, text: str) -> str | None:
+    """Return the path by which a text names a file, or a file in a folder; None if it does not.
+
+    Args:
+        path: the path of the file or folder, as a stage would write it.
+        is_folder: True for a folder.
+        text: the output of the stage.
+    """
     inside = r"(?:/[\w./-]*\w)?" if is_folder else ""
-    found = re.search(rf"(?<![\w./-]){re.escape(seen)}{inside}(?![\w/-]|\.\w)", text)
+    found = re.search(rf"(?<![\w./-]){re.escape(path)}{inside}(?![\w/-]|\.\w)", text)
     if found:
         return found[0]
-    # Python has other words for a file that it imports.
-    module = seen.removesuffix(".py")
-    is_module = is_folder or module != seen
+    # If an import fails, Python names the module and not its file.
+    module = path.removesuffix(".py")
+    is_module = is_folder or module != path
     missing_module = rf"No module named ['\"]{re.escape(module.replace('/', '.'))}\b"
-    return seen if is_module and re.search(missing_module, text) else None
+    return path if is_module and re.search(missing_module, text) else None
 
 
 def run_trial(
-    clone: Clone, job: Job, stop: threading.Event, log: Path, reply: Callable[[WorkerMessage], None]
+    clone: Clone,
+    job: Job,
+    stop: threading.Event,
+    log: Path,
+    reply: Callable[[WorkerMessage], None],
+    processor: Future[Processor],
 ) -> TrialResult:
-    """Run one trial; its experiment is pushed to the user's repository only when it is complete.
+    """Run one trial, and push its experiment to the user's repository if it is complete.
 
-    `stop` is set from outside to prune it; `reply` is called with each new point of the series.
+    Args:
+        clone: the clone in which the trial runs.
+        job: the trial.
+        stop: set by another thread to prune the trial.
+        log: the file to which the worker's output is redirected.
+        reply: called with each message about the running trial, such as a new point of its series.
+        processor: the processor of this machine, which is recorded unless an earlier result is copied.
     """
     try:
         clone.reset()
-        rev = _run_watched(clone, job, stop, reply)
+        copy = None
+        if job.same_params_rev:
+            copy = clone.copy_experiment(job.experiment, job.same_params_rev, job.memory)
+        rev = copy or _run_watched(clone, job, stop, reply)
         if rev is None:
             return Pruned()
         values = [_finite_number(clone, rev, metric) for metric in job.metrics]
+        computed_on = None if copy else processor.result()
         try:
             clone.push(job.experiment, rev)
         except GitError:
-            # It can break off after all has arrived; or the other side is still at it.
+            # The push can fail after the experiment has arrived, or its other side may still be running.
+            # Kill that, and then find out.
             kill_processes(clone.folder)
             if not clone.has_arrived(job.experiment, rev):
                 raise
-        return Complete(rev, values)
+        return Complete(rev, values, computed_on)
     except Exception as error:
-        # Children of a stage can outlive it.
+        # Processes that a stage started can outlive the stage.
         kill_processes(clone.folder, stages_only=True)
         if stop.is_set():
             return Pruned()
@@ -284,7 +317,11 @@ def run_trial(
 def _run_watched(
     clone: Clone, job: Job, stop: threading.Event, reply: Callable[[WorkerMessage], None]
 ) -> str | None:
-    """Run a trial while its series is reported; return its revision, None where it was stopped."""
+    """Run a trial while its series is reported.
+
+    Returns:
+        The revision of its experiment, which is not pushed yet; None if the trial was stopped.
+    """
     path = clone.root / job.series if job.series else None
     files = None if clone.shared else TrialFiles(clone, reply)
     watcher = SeriesWatcher(clone.folder, path, stop, reply, files)
@@ -292,13 +329,9 @@ def _run_watched(
     with ThreadPoolExecutor(1) as pool:
         watching = pool.submit(watcher.watch, done)
         try:
-            rev = None
-            if job.same_params_rev:
-                rev = clone.copy_experiment(job.experiment, job.same_params_rev, job.memory)
-            if rev is None:
-                metric_files = {Key.parse(metric).file for metric in job.metrics}
-                rev = clone.run(job.experiment, job.params, metric_files, job.memory)
-            # A Stop that comes later comes too late.
+            metric_files = {Key.parse(metric).file for metric in job.metrics}
+            rev = clone.run(job.experiment, job.params, metric_files, job.memory)
+            # A Stop that is received after this point is too late and has no effect.
             was_stopped = stop.is_set()
         finally:
             done.set()
@@ -310,26 +343,30 @@ def _run_watched(
 
 
 def _finite_number(clone: Clone, rev: str, metric: str) -> float:
-    """Read a metric; raises UnreadableError where it is no finite number."""
+    """Return the value of a metric.
+
+    Raises:
+        UnreadableError: the value is missing, or not a finite number.
+    """
     value = clone.read(rev, metric)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UnreadableError(f"{metric} is {value!r}, which is no finite number")
+        raise UnreadableError(f"{metric} is {value!r}, which is not a finite number")
     return float(value)
 
 
 def _failure(clone: Clone, error: Exception, log: Path) -> Failed:
-    """Say why a trial failed, with the end of its output."""
-    said = _explain(error)
-    # What fails first on a full disk seldom says that it is one.
+    """Return the message about a failed trial, with the end of its output."""
+    reason = _reason(error)
+    # The first error on a full disk often does not say that the disk is full.
     if shutil.disk_usage(clone.folder).free < LEAST_SPACE:
-        said += "; no space left on device"
+        reason += "; no space left on device"
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    kept = "\n".join(lines[-LOG_LINES:])
-    return Failed(said, kept, remark_on(clone, f"{kept}\n{said}"))
+    last_lines = "\n".join(lines[-LOG_LINES:])
+    return Failed(reason, last_lines, remark_on(clone, f"{last_lines}\n{reason}"))
 
 
-def _explain(error: Exception) -> str:
-    """Return one line where something outside went wrong, a traceback where it is our fault."""
+def _reason(error: Exception) -> str:
+    """Return an expected error as one line, and any other error, which is a bug, as a traceback."""
     match error:
         case GitError():
             lines = [line for line in error.stderr.splitlines() if not line.startswith("hint:")]
@@ -343,13 +380,17 @@ def _explain(error: Exception) -> str:
 
 
 def _receive(jobs: queue.Queue[CloneSetup | Job | None], stop: threading.Event) -> None:
-    """Put jobs into the queue, and None at the end of the input; set `stop` for a Stop, and at the end."""
+    """Put each setup and job from the standard input into the queue, and None at the end of the input.
+
+    `stop` is set when a Stop is received, and at the end of the input.
+    """
     for line in sys.stdin:
         message = from_json(line)
         if isinstance(message, Stop):
             stop.set()
         elif isinstance(message, CloneSetup | Job):
-            # Here, not where the job starts: a Stop that comes after a job is meant for it.
+            # Clear the flag when the job is queued, not when it starts: a Stop that is received after the job
+            # was queued is meant for this job.
             stop.clear()
             jobs.put(message)
     stop.set()
@@ -357,7 +398,11 @@ def _receive(jobs: queue.Queue[CloneSetup | Job | None], stop: threading.Event) 
 
 
 def _redirect_output(log: Path) -> int:
-    """Have DVC, and stages, which inherit the standard output, write to a log; returns its descriptor."""
+    """Redirect the output of this process, and of the stages that inherit it, to a log file.
+
+    Returns:
+        The file descriptor of the log.
+    """
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -366,15 +411,16 @@ def _redirect_output(log: Path) -> int:
 
 
 def main() -> None:
-    """Serve the search at the other end of the pipes."""
-    # DVC and Git see through links, so names must not hide behind any.
+    """Run the trials that arrive by the standard input, until it ends."""
+    # Resolve links in the path of the clone, as DVC and Git do, so that paths can be compared.
     folder = Path(os.environ[CLONE_VARIABLE]).resolve()
     os.environ[CLONE_VARIABLE] = str(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     log = folder.with_name(f"{folder.name}.log")
     messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
     output = _redirect_output(log)
-    # Of the stage, experiment or Git hook that the search itself may run in: DVC would take them for its own.
+    # The search itself may run in a stage, an experiment or a Git hook. Remove the variables that these set,
+    # because otherwise DVC and Git would apply them to the trials.
     for name in list(os.environ):
         if name.startswith("DVC_EXP_") or name in ("DVC_ROOT", "DVC_STAGE", *REPOSITORY_VARIABLES):
             del os.environ[name]
@@ -391,20 +437,17 @@ def main() -> None:
     setup = jobs.get()
     if not isinstance(setup, CloneSetup):
         return
-    # Meanwhile: to ask takes as long as a small trial.
-    describing = ThreadPoolExecutor(1).submit(describe_processor, [sys.executable], os.environ)
+    # Describe the processor in the background, because that can take as long as a small trial.
+    processor = ThreadPoolExecutor(1).submit(describe_processor, [sys.executable], os.environ)
     try:
         clone = Clone(folder, setup)
     except Exception as error:
-        reply(Unusable(_explain(error)))
+        reply(Unusable(_reason(error)))
         return
     reply(Ready())
     while isinstance(job := jobs.get(), Job):
         os.ftruncate(output, 0)
-        result = run_trial(clone, job, stop, log, reply)
-        if isinstance(result, Complete) and not job.same_params_rev:
-            result = replace(result, processor=describing.result())
-        reply(result)
+        reply(run_trial(clone, job, stop, log, reply, processor))
 
 
 if __name__ == "__main__":

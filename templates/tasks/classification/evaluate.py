@@ -1,9 +1,9 @@
-"""Stage `evaluate`: how good the model is on test rows that nothing before has seen.
+"""Stage `evaluate`: measure the model on test rows that it has never seen.
 
-Reads `models/model.joblib` and `data/prepared/{test,train}.parquet`; writes under
-`reports/evaluate/`: `metrics.json`, `plots/*.csv` (drawn by `dvc plots`) and `figures/*.png`.
-Classes are numbered in sorted order. Of two, the last is positive; each of several is held against the rest.
-Beside the scores of the model are those of the prior: every row gets the shares of classes in training rows.
+Reads `models/model.joblib` and `data/prepared/{test,train}.parquet`. Writes `metrics.json`, `plots/*.csv`
+(which `dvc plots` draws) and `figures/*.png` in `reports/evaluate/`. Of two classes, the last one in sorted
+order is positive; of several, each is compared with the rest. The scores of the prior stand beside those of
+the model: it predicts for every row the shares of the classes among the training rows.
 """
 
 import json
@@ -24,20 +24,20 @@ REPORTS = Path("reports/evaluate")
 
 
 def call(probability: np.ndarray, threshold: float) -> np.ndarray:
-    """The most probable class of each row; of two, the last one from `threshold` on."""
+    """Return the most probable class of each row; of two, the last one if it reaches the threshold."""
     if probability.shape[1] == 2:
         return (probability[:, 1] >= threshold).astype(int)
     return probability.argmax(axis=1)
 
 
 def one_or_rest(labels: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whether a row is of a class, and its probability: a column for each class, or for the last of two."""
+    """Return truth and probability of each row, with a column for each class; of two, for the last only."""
     first = 1 if probability.shape[1] == 2 else 0
     return np.eye(probability.shape[1], dtype=int)[labels][:, first:], probability[:, first:]
 
 
 def score(labels: np.ndarray, probability: np.ndarray, threshold: float) -> dict[str, float]:
-    """Summarise predictions, (n_rows, n_classes); `labels` are the numbers of the true classes."""
+    """Return the scores of predictions, (n_rows, n_classes); `labels` are the numbers of the true classes."""
     called = call(probability, threshold)
     truth, chance = one_or_rest(labels, probability)
     scores = {
@@ -57,7 +57,7 @@ def score(labels: np.ndarray, probability: np.ndarray, threshold: float) -> dict
 
 
 def thin(curve: pd.DataFrame) -> pd.DataFrame:
-    """At most 2,000 of its points, evenly spaced: Git keeps them with every experiment."""
+    """Return at most 2,000 points of a curve, evenly spaced, because Git keeps them with every experiment."""
     return curve.iloc[np.linspace(0, len(curve) - 1, min(len(curve), 2000)).round().astype(int)]
 
 
@@ -67,7 +67,7 @@ def roc(truth: np.ndarray, chance: np.ndarray) -> pd.DataFrame:
 
 
 def precision_recall(truth: np.ndarray, chance: np.ndarray) -> pd.DataFrame:
-    """The highest precision of each recall, from the first row on that is found."""
+    """Return the highest precision for each recall, from the first true positive on."""
     precision, recall, _ = metrics.precision_recall_curve(truth, chance)
     points = pd.DataFrame({"recall": recall, "precision": precision})[recall > 0]
     points = points.groupby("recall", as_index=False).max()
@@ -86,7 +86,7 @@ def main() -> None:
     test = score(labels, probability, params.threshold)
     shares = known.value_counts(normalize=True)[model.classes_].to_numpy()
     prior = score(labels, np.tile(shares, (len(labels), 1)), params.threshold)
-    # Of several classes: whether the called one was right, and the curves of all classes taken together.
+    # With several classes, calibrate the predicted class; the tables then hold one curve for all classes.
     hits, calibrated = (labels, classes[1]) if len(classes) == 2 else (called == labels, "the called class")
     sure = chance.max(axis=1)
     observed, predicted = calibration_curve(hits, sure, n_bins=params.calibration_bins, strategy="quantile")

@@ -1,13 +1,13 @@
 
 def roc(axes: Axes, curves: dict[str, pd.DataFrame]) -> None:
-    """Receiver operating characteristic; columns false_positive_rate, true_positive_rate."""
+    """Draw ROC curves; each curve has the columns false_positive_rate and true_positive_rate."""
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="prior")
     _curves(axes, curves, "default")
     _unit_square(axes, "False positive rate", "True positive rate")
 
 
 def precision_recall(axes: Axes, curves: dict[str, pd.DataFrame], shares: np.ndarray) -> None:
-    """Precision against recall; each curve has these two columns, and each class its share of the rows."""
+    """Draw precision against recall; the share of the rows in each class is the precision of the prior."""
     for number in range(len(curves)):
         axes.axhline(shares[number], color=f"C{number}", linestyle=":", label="_" if number else "prior")
     _curves(axes, curves, "steps-pre")
@@ -15,14 +15,14 @@ def precision_recall(axes: Axes, curves: dict[str, pd.DataFrame], shares: np.nda
 
 
 def calibration(axes: Axes, curve: pd.DataFrame, name: str) -> None:
-    """Observed against predicted frequency; `curve` has the columns predicted, observed."""
+    """Draw observed against predicted frequencies; `curve` has the columns predicted and observed."""
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="perfect")
     axes.plot(curve["predicted"], curve["observed"], marker="o", markersize=4, label=name)
     _unit_square(axes, f"Predicted probability of {name}", f"Observed share of {name}")
 
 
 def confusion(axes: Axes, counts: np.ndarray, names: np.ndarray, target: str) -> None:
-    """Confusion matrix; `counts` is (n_classes, n_classes), actual by predicted; shares are of the actual."""
+    """Draw a confusion matrix; `counts` has a row for each actual class, of which the shares are printed."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     size = max(3, min(12, 60 // len(names)))

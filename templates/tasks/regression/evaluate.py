@@ -1,9 +1,9 @@
-"""Stage `evaluate`: how good the model is on test rows that nothing before has seen.
+"""Stage `evaluate`: measure the model on test rows that it has never seen.
 
-Reads `models/model.joblib` and `data/prepared/{test,train}.parquet`; writes under
-`reports/evaluate/`: `metrics.json`, `plots/rows.csv` (drawn by `dvc plots`) and `figures/*.png`.
-Beside the scores of the model are those of one number for all rows: the mean of the training rows or,
-if rows are split by time and no two have the same (as where a table holds many series), their last value.
+Reads `models/model.joblib` and `data/prepared/{test,train}.parquet`. Writes `metrics.json`, `plots/rows.csv`
+(which `dvc plots` draws) and `figures/*.png` in `reports/evaluate/`. The scores of a guess stand beside those
+of the model. It is one number for all rows: the mean of the training rows or, if rows are split by time and
+all times differ (so that the table is a single series), their last value.
 """
 
 import json
@@ -23,12 +23,12 @@ REPORTS = Path("reports/evaluate")
 
 
 def score(observed: np.ndarray, predicted: np.ndarray, interval: float) -> dict[str, float]:
-    """Summarise predictions, all but R² in units of the target.
+    """Return the scores of predictions, all except R² in units of the target.
 
     Args:
         observed: (n_rows,).
         predicted: (n_rows,).
-        interval: share of rows for `half_width`: so many are no further than this from their prediction.
+        interval: the share of rows whose distance to their prediction is at most the score `half_width`.
     """
     distance = np.abs(observed - predicted)
     return {
@@ -50,7 +50,7 @@ def main() -> None:
     name, guess = ("last_value", known.iloc[-1]) if is_series else ("mean", known.mean())
     guessed = score(observed, np.full(len(observed), guess), params.interval)
     rows = pd.DataFrame({"observed": observed, "predicted": predicted, "residual": observed - predicted})
-    # Git keeps them with every experiment: of more than 2,000, as many at random.
+    # Keep at most 2,000 random rows, because Git keeps them with every experiment.
     rows = rows.sample(min(len(rows), 2000), random_state=0).sort_index()
 
     (REPORTS / "plots").mkdir(parents=True, exist_ok=True)

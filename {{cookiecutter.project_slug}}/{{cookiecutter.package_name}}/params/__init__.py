@@ -1,7 +1,7 @@
-"""Typed parameters: what every stage may find in its section of params.yaml.
+"""The keys and types that each stage accepts in its section of params.yaml.
 
-One module per section, named like its stage and holding the class `Params`, so that a new
-key of `evaluate` never retrains a model. Run as a module, this package checks the whole file.
+Each stage depends only on its own module with the class `Params`, so that a new key of `evaluate` never
+retrains a model. Run with `python -m`, this package checks the whole file.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ S = TypeVar("S", bound=Section)
 
 
 def load(name: str, section: type[S]) -> S:
-    """Read and validate one section of params.yaml; exit with one line per fault of the section."""
+    """Read and validate one section of params.yaml; exit with one line for each fault in it."""
     values = read()
     if name not in values:
         raise SystemExit(f"{PARAMS}: {name}: the section is missing")
@@ -35,7 +35,7 @@ def load(name: str, section: type[S]) -> S:
 
 
 def read() -> dict[str, Any]:
-    """Read params.yaml with the parser that DVC uses, so that 1e-05 is the number DVC recorded."""
+    """Read params.yaml with the parser that DVC uses, so that 1e-05 is a number as it is for DVC."""
     try:
         values = YAML(typ="safe").load(PARAMS.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Check all of params.yaml, before any stage replaces its outputs."""
+"""Check the whole params.yaml, before any stage replaces its outputs."""
 
 import os
 import pkgutil
@@ -19,12 +19,12 @@ def main() -> None:
         except SystemExit as fault:
             faults.append(str(fault))
     if faults:
-        # `dvc exp run -S` may have written this file in the second in which Git last looked at it.
-        # Unless it looks a second newer, `git status` misses the change and `git checkout` keeps it.
+        # `dvc exp run -S` may have changed this file in the same second in which Git last read it. Then
+        # `git status` misses the change and `git checkout` does not undo it, so make the file look newer.
         times = PARAMS.stat()
         os.utime(PARAMS, ns=(times.st_atime_ns, times.st_mtime_ns + 10**9))
         print(*faults, sep="\n", file=sys.stderr)
-        sys.exit(78)  # EX_CONFIG of sysexits.h: whoever started this need not try again
+        sys.exit(78)  # EX_CONFIG of sysexits.h: trying again does not help
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from . import Section
 
 
 class Params(Section):
-    """How predictions are judged; see the comments in params.yaml."""
+    """The settings of the evaluation; params.yaml explains each of them."""
 {% if cookiecutter.task == 'classification' %}
     threshold: float = Field(gt=0, lt=1)
     calibration_bins: int = Field(ge=2)

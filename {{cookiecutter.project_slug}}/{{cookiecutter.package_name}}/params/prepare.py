@@ -7,7 +7,7 @@ from . import Section
 
 
 class Params(Section):
-    """What to predict, and how rows are split; see the comments in params.yaml."""
+    """The target, and the settings of the split; params.yaml explains each of them."""
 
     target: str
     drop: list[str]

@@ -1,5 +1,5 @@
 {%- set classes = cookiecutter.task == 'classification' -%}
-"""The section `train` of params.yaml: which model, and the settings of each."""
+"""The section `train` of params.yaml: the chosen model, and the settings of each model."""
 
 from typing import Literal
 
@@ -38,7 +38,7 @@ class Boosting(Section):
 
 
 class Params(Section):
-    """The chosen model, and the settings of all that could be chosen."""
+    """The chosen model, and the settings of all models; params.yaml explains each of them."""
 
     seed: int = Field(ge=0, lt=2**32)
     rare: float = Field(ge=0, lt=1)
