@@ -2,11 +2,11 @@
 
     LocatableError
     ├── UsageError          the command line asks for something that does not make sense
-    ├── GitError            Git refused
+    ├── GitError            a Git command failed
     ├── NotFoundError       nothing has that name, content or value
     ├── UnreadableError     a file of a revision cannot be understood
     ├── ProjectError        the project is not in a state that allows it
-    ├── SettingsError       search.yaml or pyproject.toml is wrong
+    ├── SettingsError       search.yaml, pyproject.toml or another setting is wrong
     ├── StoreError          MLflow's or Optuna's storage cannot be used
     └── CannotTryError      a proof cannot even begin
 
@@ -24,7 +24,7 @@ DISK_FULL = re.compile(r"no space left|out of disk ?space|disk is full|disk quot
 
 
 class LocatableError(Exception):
-    """An error with one line for the user: what is wrong, where, and what to do.
+    """An error that the user can act on, explained in one line: what is wrong, where, and what to do.
 
     Attributes:
         message: the line.
@@ -49,7 +49,7 @@ class UsageError(LocatableError):
 
 
 class GitError(LocatableError):
-    """Git refused.
+    """A Git command failed.
 
     Attributes:
         stderr: everything that Git printed to its standard error.
@@ -73,7 +73,7 @@ class ProjectError(LocatableError):
 
 
 class SettingsError(LocatableError):
-    """search.yaml or pyproject.toml is wrong."""
+    """A setting is wrong: in search.yaml, pyproject.toml, scripts/mirror.py or an environment variable."""
 
 
 class StoreError(LocatableError):

@@ -23,9 +23,10 @@ PATTERN = frozenset("*?[")
 Entry = Mapping[str, Any]
 # The keys of an entry that can hold a hash: for local files, for S3 and HTTP, and for HDFS.
 HASHES = ("md5", "etag", "checksum")
-# Two marks in the commit message of an experiment. The first stands between a Hydra group and the option
-# chosen from it; neither name can contain it. The second starts the line with Optuna's record of the trial.
+# Stands between a Hydra group and the option chosen from it, in a trial's commit message; neither name can
+# contain it.
 CHOSEN = " := "
+# Begins the line with Optuna's record of the trial, in a trial's commit message.
 MEMORY = "optuna: "
 
 

@@ -1,7 +1,7 @@
 """Terminal output and output files.
 
-Text is shown without control characters (a file name from a strange repository could hold some), URLs
-without passwords, and long lines are wrapped. A file is written completely or not at all, even if the program
+Control characters are escaped (a file name from a strange repository could contain some), passwords are
+removed from URLs, and long lines are wrapped. A file is written completely or not at all, even if the program
 is killed meanwhile.
 """
 
@@ -29,16 +29,16 @@ PAUSE = 10.0
 LONGEST_LINE = 1000
 
 # Characters that move the cursor, set a title, ring the bell, change the text direction, or are invisible.
-_ACTING = re.compile(
+_CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 # The start of a line that is not wrapped, because its spaces matter: a command to be copied, or a table row.
-_KEPT_LINE = re.compile(r" {4}")
+_UNWRAPPED_LINE = re.compile(r" {4}")
 # A label, with the spaces up to the column in which its text begins.
 _LABEL = re.compile(r" *\S+ {2,}(?=\S)")
 _URL = re.compile(r"\w[\w+.-]*://\S+")
 # Stands in for the `@` after a user name that is kept.
-_KEPT = "\0"
+_KEPT_AT = "\0"
 
 
 def add_json_option(parser: argparse._ActionsContainer) -> None:
@@ -78,12 +78,12 @@ class SafeOutput:
 
 def visible(text: str) -> str:
     r"""Return a text with its control characters escaped as in Python: ESC becomes `\x1b`."""
-    return _ACTING.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def wrapped(line: str, width: int) -> str:
     """Return a line wrapped at spaces to a width. A single word may still be longer."""
-    if len(line.rstrip("\n")) <= width or _KEPT_LINE.match(line):
+    if len(line.rstrip("\n")) <= width or _UNWRAPPED_LINE.match(line):
         return line
     label = _LABEL.match(line)
     indent = label.end() if label else len(line) - len(line.lstrip()) + 2
@@ -94,7 +94,6 @@ def wrapped(line: str, width: int) -> str:
         break_long_words=False,
         break_on_hyphens=False,
         replace_whitespace=False,
-        drop_whitespace=True,
     )
     end = "\n" if line.endswith("\n") else ""
     return "\n".join(parts) + end
@@ -105,9 +104,9 @@ def redact_urls(text: str) -> str:
     # If the URL is the whole text, its password may contain `@` or a quote; within a text, these may end it.
     is_url = _URL.fullmatch(text)
     login = r"[^/\s]+" if is_url else r"[^/@\s\"']+"
-    text = re.sub(rf"(\b(?:git\+)?ssh://[^/@:\s\"']+)(?::{login})?@", rf"\1{_KEPT}", text)
+    text = re.sub(rf"(\b(?:git\+)?ssh://[^/@:\s\"']+)(?::{login})?@", rf"\1{_KEPT_AT}", text)
     text = re.sub(rf"(\w://){login}@", r"\1", text)
-    return text.replace(_KEPT, "@")
+    return text.replace(_KEPT_AT, "@")
 
 
 def progress_bar(line: str, **options: Any) -> "tqdm[Any]":
@@ -204,7 +203,7 @@ class Steps:
     def _repeat(self, line: str, ended: threading.Event) -> None:
         """Print the line again and again with the elapsed time, until the step has ended."""
         begun = time.monotonic()
-        pause: float = PAUSE
+        pause = PAUSE
         while not ended.wait(pause):
             pause = time.monotonic() - begun
             last = f": {self.last_line}" if self.last_line else ""

@@ -10,7 +10,7 @@ import tiny_git
 
 from locatable import git as git_module
 from locatable.errors import GitError
-from locatable.git import git, leave_out, main_checkout, refs_stamp, remote_url, top_folder
+from locatable.git import git, ignore_locally, main_checkout, refs_stamp, remote_url, top_folder
 
 
 @pytest.fixture
@@ -160,33 +160,33 @@ def test_the_checkout_of_another_user_is_refused_with_gits_advice(tmp_path, monk
 def test_git_ignores_a_file_of_ours_in_this_clone_alone(repo: Path, name: str) -> None:
     (repo / name).touch()
     (repo / f"{name}-journal").touch()
-    leave_out(repo / name)
+    ignore_locally(repo / name)
     assert git(repo, "status", "--porcelain") == ""
 
 
 def test_a_file_is_left_out_once(repo: Path) -> None:
     (repo / "new.db").touch()
     for _ in range(2):
-        leave_out(repo / "new.db")
+        ignore_locally(repo / "new.db")
     assert (repo / ".git/info/exclude").read_text().count("new.db") == 1
 
 
 def test_a_file_that_git_tracks_stays_tracked(repo: Path) -> None:
     (repo / "a/b.txt").write_text("changed\n")
-    leave_out(repo / "a/b.txt")
+    ignore_locally(repo / "a/b.txt")
     assert git(repo, "status", "--porcelain") == " M a/b.txt"
 
 
 def test_a_file_is_left_out_of_a_linked_worktree(repo: Path, tmp_path: Path) -> None:
     git(repo, "worktree", "add", "--quiet", str(tmp_path / "linked"))
     (tmp_path / "linked/new.db").touch()
-    leave_out(tmp_path / "linked/new.db")
+    ignore_locally(tmp_path / "linked/new.db")
     assert git(tmp_path / "linked", "status", "--porcelain") == ""
 
 
 def test_a_file_outside_of_repositories_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "new.db").touch()
-    leave_out(tmp_path / "new.db")
+    ignore_locally(tmp_path / "new.db")
     assert [path.name for path in tmp_path.iterdir()] == ["new.db"]
 
 

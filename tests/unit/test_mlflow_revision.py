@@ -266,6 +266,12 @@ def test_a_file_that_a_run_has_from_another_machine_is_not_missing_in_it() -> No
     assert content.lacking == ["p.csv"]
 
 
+def test_a_file_is_not_missing_because_a_longer_path_contains_its_own() -> None:
+    content = Content(key="a", name="a", start=0, end=0, missing=["p.csv", "plots/p.csv", "z.csv"])
+    content.update_lacking("this machine does not have: plots/p.csv, z.csv")
+    assert content.lacking == ["plots/p.csv", "z.csv"]
+
+
 def test_a_file_of_a_folder_in_a_store_that_keeps_versions_is_found_in_the_cache(
     show: Show, tmp_path: Path
 ) -> None:

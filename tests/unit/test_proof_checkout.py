@@ -12,7 +12,7 @@ import pytest
 import tiny_dvc
 from dvc.repo import Repo
 from dvc.scm import resolve_rev
-from tiny_git import experiment, write
+from tiny_git import experiment, md5, write
 
 from locatable.clones.checkout import Checkout
 from locatable.clones.recorded_data import damaged_objects, fetch
@@ -145,6 +145,22 @@ def test_a_damaged_object_of_the_cache_is_named(checkout, raw):
     place.write_text("other\n")
     (line,) = damaged_objects(checkout, raw)
     assert line.startswith(f"data/raw.txt: the DVC cache holds other bytes than its hash {raw.recorded} says")
+
+
+def test_a_missing_object_is_not_explained_by_another_that_is_damaged(project):
+    write(project, {"pair/a.txt": "a\n", "pair/b.txt": "b\n"})
+    with tiny_dvc.dvc(project) as repo:
+        repo.add("pair")
+    missing, damaged = sorted(map(md5, ("a\n", "b\n")))
+    cache = project / ".dvc/cache/files/md5"
+    (cache / missing[:2] / missing[2:]).unlink()
+    place = cache / damaged[:2] / damaged[2:]
+    place.chmod(0o644)
+    place.write_text("other\n")
+    with edited(project, {}) as clone:
+        (pair,) = [output for output in clone.outputs if output.path == "pair"]
+        with pytest.raises(CannotTryError, match=rf"md5 {missing}\) is in neither .*; add one \(`dvc remote"):
+            fetch(clone, pair)
 
 
 def test_an_experiment_of_a_shallow_clone_is_cloned(project, tmp_path, monkeypatch):

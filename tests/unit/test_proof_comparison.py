@@ -8,7 +8,7 @@ from locatable.proof.comparison import (
     OutputVerdict,
     Verdict,
     accept_by_later_results,
-    compare,
+    judge,
     unproven,
     values_by_key,
 )
@@ -25,7 +25,7 @@ def differences(recorded: dict, rebuilt: dict, rtol: float = 0.0) -> Differences
 
 def verdict_of(rebuilt: str | None, found: Differences | None = None) -> OutputVerdict:
     """The verdict on `OUTPUT`."""
-    return compare("train", OUTPUT, rebuilt, found)
+    return judge("train", OUTPUT, rebuilt, found)
 
 
 def opaque(rtol: float = 0.0) -> Differences:

@@ -10,7 +10,7 @@ import pytest
 from locatable.model import Output, Stage
 from locatable.proof import diagnosis
 from locatable.proof.attempts import Attempt
-from locatable.proof.comparison import compare
+from locatable.proof.comparison import judge
 from locatable.proof.diagnosis import (
     NO_SEED,
     UNSTABLE,
@@ -55,7 +55,7 @@ class MadeUpRunner:
         """Run the stage."""
         self.runs.append(conditions)
         written = self.outcome({item.name for item in conditions.inputs}, conditions)
-        verdict = compare("make", OUTPUT, written)
+        verdict = judge("make", OUTPUT, written)
         failed = written is None
         return Attempt(1 if failed else 0, "KeyError: 'x'\n" if failed else "", (verdict,))
 
@@ -235,7 +235,7 @@ def test_a_result_that_only_a_fixed_hash_seed_keeps_the_same_depends_on_it():
 
 def test_an_output_that_the_stage_does_not_write_is_named(monkeypatch):
     runner = MadeUpRunner(lambda given, _: "recorded")
-    missing = Attempt(0, "", (compare("make", OUTPUT, None),))
+    missing = Attempt(0, "", (judge("make", OUTPUT, None),))
     monkeypatch.setattr(runner, "attempt", lambda conditions=USUAL: missing)
     assert diagnose_difference(runner, missing, "", ()).findings == ("make does not write rows.csv",)
 

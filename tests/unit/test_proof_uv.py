@@ -248,7 +248,7 @@ def test_a_machine_without_a_uv_that_could_is_told_so(
     if version:
         write(tmp_path, {"bin/uv": f"#!/bin/sh\necho uv {version}\n"})
         (tmp_path / "bin/uv").chmod(0o755)
-    monkeypatch.setattr("locatable.proof.lock_files._search_path", lambda variables: str(tmp_path / "bin"))
+    monkeypatch.setattr("locatable.proof.lock_files._installer_path", lambda variables: str(tmp_path / "bin"))
     with pytest.raises(CannotTryError, match=expected):
         build(project)
     assert not (tmp_path / "env").exists()

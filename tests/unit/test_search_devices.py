@@ -27,7 +27,7 @@ def given(found: Devices, workers: int) -> list[str]:
     """The GPUs of each of some workers, started one after the other."""
     used: list[str] = []
     for _ in range(workers):
-        used.append(found.free(used))
+        used.append(found.for_next_worker(used))
     return used
 
 
@@ -67,7 +67,7 @@ def test_parts_of_a_gpu_are_of_one_gpu(tmp_path: Path) -> None:
 
 
 def test_what_a_worker_leaves_the_next_one_gets(tmp_path: Path) -> None:
-    assert devices(tmp_path, 2, gpu=1).free(["GPU-7a"]) == "4"
+    assert devices(tmp_path, 2, gpu=1).for_next_worker(["GPU-7a"]) == "4"
 
 
 def test_more_workers_than_gpus_are_refused_with_the_number_there_is_room_for(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_more_workers_than_gpus_are_refused_with_the_number_there_is_room_for(tm
 
 
 def test_more_workers_than_gpus_wait_where_they_are_asked_to(tmp_path: Path) -> None:
-    assert devices(tmp_path, 3, gpu=1, wait=True).hold() == 2
+    assert devices(tmp_path, 3, gpu=1, wait=True).reserve() == 2
 
 
 def test_a_machine_without_gpus_is_refused_even_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,5 +99,5 @@ def test_gpus_of_another_search_are_refused(tmp_path: Path) -> None:
 def test_gpus_of_another_search_are_waited_for_where_trials_are_asked_to(tmp_path: Path) -> None:
     with FileLock(tmp_path / "gpu-4.lock"), FileLock(tmp_path / "gpu-GPU-7a.lock"):
         waiting = devices(tmp_path, 2, gpu=1, wait=True)
-        before = waiting.hold()
-    assert (before, waiting.hold()) == (0, 2)
+        before = waiting.reserve()
+    assert (before, waiting.reserve()) == (0, 2)

@@ -75,7 +75,7 @@ PIPELINE = """stages:
     cmd: touch live
     params: [lr]
     outs: [live: {cache: false}]
-    metrics: [../beside.json: {cache: false}]
+    metrics: [../beside.json: {cache: false}, ABSOLUTE: {cache: false}]
 """
 
 
@@ -86,7 +86,8 @@ def trial(tmp_path, monkeypatch):
     root, node = tmp_path / "project", tmp_path / "node/clone"
     root.mkdir()
     git(root, "init", "--quiet")
-    baseline = commit(root, {"dvc.yaml": PIPELINE, "params.yaml": "lr: 1\n", ".dvc/config": ""})
+    pipeline = PIPELINE.replace("ABSOLUTE", str(tmp_path / "absolute.json"))
+    baseline = commit(root, {"dvc.yaml": pipeline, "params.yaml": "lr: 1\n", ".dvc/config": ""})
     git(tmp_path, "clone", "--quiet", str(root), str(node))
     (node / "params.yaml").write_text("lr: 2\n")
     record = node.with_name("clone.run")
@@ -152,8 +153,10 @@ def test_what_was_there_before_the_trial_is_not_sent(trial):
     assert list(map(type, trial.sent)) == [Began]
 
 
-def test_what_is_beside_the_project_stays_on_its_node(trial):
-    (trial.node.parent / "beside.json").write_text("{}")
+@pytest.mark.parametrize("name", ["node/beside.json", "absolute.json"])
+def test_what_is_beside_the_project_stays_on_its_node(trial, tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    os.utime(tmp_path / name, (time.time() + 1, time.time() + 1))
     trial.files.send()
     trial.files.send()
     assert list(map(type, trial.sent)) == [Began]

@@ -321,8 +321,8 @@ def _write_bundle(repo: Path, refs: Mapping[str, str], target: Path) -> None:
         git(repository, *create, "HEAD", *refs, settings=PACKING)
 
 
-def _download_wheels(checkout: Checkout, version: str | None, folder: Path, dialogue: Dialogue) -> list[Path]:
-    """Download the packages that the locks of a revision pin, and check their hashes.
+def _download_wheels(checkout: Checkout, python: str | None, folder: Path, dialogue: Dialogue) -> list[Path]:
+    """Download the packages that the locks of a revision pin for a version of Python, and check their hashes.
 
     Raises:
         ProjectError: the revision has no requirements.lock with hashes.
@@ -338,7 +338,7 @@ def _download_wheels(checkout: Checkout, version: str | None, folder: Path, dial
     wheels = folder / "wheels"
     wheels.mkdir(parents=True)
     # Create an environment with pip, because the one that runs this may lack pip.
-    command = venv_step(environment, version, uv=None).command
+    command = venv_step(environment, python, uv=None).command
     run_installer(Step(command, _PROBLEM), environment)
 
     def download(*requirements: Path) -> None:

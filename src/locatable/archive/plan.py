@@ -17,7 +17,7 @@ from ..errors import ProjectError, UsageError
 from ..git import git
 from ..model import Output
 from ..output import redact_urls
-from ..proof.plan import ProofPlan
+from ..proof.plan import ProofPlan, path_pattern
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import ENVIRONMENT_LOCKS, LOCKS
 from .format import is_safe
@@ -44,7 +44,8 @@ _PLACEHOLDER = re.compile(r"://(?:[^/@:]*:)?[$<{*.]")
 _NEVER = re.compile(rb"(?!)")
 # The number of objects to hold in memory at the same time.
 _BATCH = 500
-_FORMAT = "%(objectname) %(objecttype) %(objectsize) %(objectsize:disk)"
+# The line that Git prints about each object.
+_OBJECT_LINE = "%(objectname) %(objecttype) %(objectsize) %(objectsize:disk)"
 GIGABYTE = 1_000_000_000
 _UNITS = {"B": 1, "KB": 1_000, "MB": 1_000_000, "GB": GIGABYTE, "TB": 1_000 * GIGABYTE}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)B?", re.IGNORECASE)
@@ -99,7 +100,7 @@ def history_objects(repo: Path, commit: str) -> list[HistoryObject]:
         paths[id_] = path
     ids = "".join(f"{id_}\n" for id_ in paths)
     found = []
-    for answer in git(repo, "cat-file", f"--batch-check={_FORMAT}", text=ids).split("\n"):
+    for answer in git(repo, "cat-file", f"--batch-check={_OBJECT_LINE}", text=ids).split("\n"):
         id_, kind, size, stored = answer.split(" ")
         found.append(HistoryObject(id_, kind == "blob", int(size), int(stored), paths[id_]))
     return found
@@ -209,15 +210,9 @@ def _private_texts(snapshot: Snapshot, history: Sequence[HistoryObject]) -> Iter
 
 def _local_paths(top: Path) -> re.Pattern[bytes]:
     """Return a pattern for paths that only this machine has: in the repository, or in the user's home."""
-    escaped = []
-    for name in sorted({str(top), os.path.expanduser("~")}):
-        # If one of them is the root folder, every absolute path would match.
-        if name != "/":
-            escaped.append(re.escape(name))
-    if not escaped:
-        return _NEVER
-    pattern = rf"(?<![\w.:/-])({'|'.join(escaped)})(?![\w.-])"
-    return re.compile(os.fsencode(pattern))
+    # Leave out the root folder, because every absolute path would match it.
+    paths = sorted({str(top), os.path.expanduser("~")} - {"/"})
+    return re.compile(os.fsencode(path_pattern(paths))) if paths else _NEVER
 
 
 def _credential(path: str, content: bytes) -> str:

@@ -24,7 +24,7 @@ class CloneProcess:
 
     Attributes:
         process: the process as psutil sees it.
-        of_stage: True if a stage started it, False if it is a worker or the worker started it directly.
+        of_stage: true if a stage started it, false if it is a worker or the worker started it directly.
     """
 
     process: psutil.Process

@@ -33,7 +33,7 @@ from ..git.submodules import checkout_submodules
 from ..model import PARAMS_FILE, PATTERN, Output, Stage, overlaps, recorded_hash
 from ..output import redact_urls
 from ..repository import check_dvc_files, find_project, require_regular_files
-from ..repository.dvc_repo import bound_what_dvc_reads, commands_of, one_line, path_in_project
+from ..repository.dvc_repo import bound_dvc_input, commands_of, one_line, path_in_project
 from ..repository.hashes import cache_folder
 from ..repository.reader import Reader
 
@@ -112,7 +112,7 @@ class Checkout:
         config = {name: dict(settings[name]) for name in ("core", "remote")}
         config["core"] |= {"site_cache_dir": str(scratch), "analytics": False, "autostage": False}
         config["cache"] = {"dir": str(scratch / "cache")}
-        bound_what_dvc_reads()
+        bound_dvc_input()
         with contextlib.ExitStack() as opened:
             self.repo = opened.enter_context(contextlib.closing(Repo(str(self.root), config=config)))
             self.reader = opened.enter_context(Reader(project))
@@ -188,7 +188,7 @@ class Checkout:
         return self._outs[output.path]
 
     def exists(self, path: str, reader: Stage | None = None) -> bool:
-        """Return True if an output or a dependency exists in the clone and is not ignored by DVC.
+        """Return whether an output or a dependency exists in the clone and is not ignored by DVC.
 
         Args:
             path: its path, relative to the DVC root.
@@ -210,7 +210,7 @@ class Checkout:
     def _object_at(self, path: str, reader: Stage | None) -> Any:
         return self._deps[reader.address, path] if reader else self._outs[path]
 
-    def missing_content(self, path: str, reader: Stage) -> str:
+    def content_problem(self, path: str, reader: Stage) -> str:
         """Return why a dependency has no content in the clone and what to do about that.
 
         This is about content outside of Git: in Git LFS, in git-annex or in a submodule. The result is empty
@@ -224,7 +224,7 @@ class Checkout:
                 return problem
         return ""
 
-    def missing_contents(self) -> dict[str, str]:
+    def content_problems(self) -> dict[str, str]:
         """Return why content is missing in the clone and what to do, by path relative to the Git root."""
         return {str(path.relative_to(self.tree)): problem for path, problem in self._problems.items()}
 

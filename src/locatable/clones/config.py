@@ -1,4 +1,4 @@
-"""Write DVC's local configuration (config.local), always in UTF-8."""
+"""Writes DVC's local configuration (config.local), always in UTF-8."""
 
 import os
 from collections.abc import Mapping

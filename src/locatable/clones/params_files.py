@@ -1,4 +1,4 @@
-"""Set values in params files of every format that DVC reads, and verify that nothing else changes.
+"""Sets values in params files of every format that DVC reads, and verifies that nothing else changes.
 
 If DVC's setting `hydra.enabled` is on, Hydra composes params.yaml first, as in `dvc exp run`.
 """
@@ -55,7 +55,7 @@ class Composition:
         """
         from dvc.utils.hydra import compose_and_dump
 
-        overrides = [f"{key}={_override(value)}" for key, value in values.items()]
+        overrides = [f"{key}={_hydra_text(value)}" for key, value in values.items()]
         with _hydra_errors():
             compose_and_dump(str(params_file), self.folder, self.module, self.name, self.plugins, overrides)
 
@@ -114,7 +114,7 @@ def composition_of(repo: "Repo") -> Composition | None:
     )
 
 
-def _override(value: Any) -> str:
+def _hydra_text(value: Any) -> str:
     """Return a value in the grammar of Hydra's overrides.
 
     Strings are always quoted, since Hydra could read an unquoted one as a number, a list or an interpolation.
@@ -125,9 +125,9 @@ def _override(value: Any) -> str:
         case str():
             return QuotedString(value, Quote.single).with_quotes()
         case list():
-            return f"[{','.join(map(_override, value))}]"
+            return f"[{','.join(map(_hydra_text, value))}]"
         case dict():
-            items = [f"{_override(key)}:{_override(item)}" for key, item in value.items()]
+            items = [f"{_hydra_text(key)}:{_hydra_text(item)}" for key, item in value.items()]
             return f"{{{','.join(items)}}}"
         case float():
             return repr(value)
@@ -311,7 +311,7 @@ def _set(content: Any, key: Key, value: Any) -> None:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Return True if two values are equal and of the same types. A list and a tuple count as the same."""
+    """Return whether two values are equal and of the same types. A list and a tuple count as the same."""
     if isinstance(left, dict) and isinstance(right, dict):
         if left.keys() != right.keys():
             return False

@@ -1,4 +1,4 @@
-"""Edit the text of a params file: replace one value or cut keys, and leave every other character as it is.
+"""Edits the text of a params file: replaces one value or cuts keys, and leaves all other text as it is.
 
 Parsing a file and dumping it again would change how numbers and quotes are written, so that programs other
 than DVC could read different values. Therefore the text is parsed only to find the positions of its values.
@@ -29,9 +29,9 @@ class Node:
         start: the offset at which the text of the value begins.
         end: the offset at which that text ends.
         items: the items of a mapping or a list, in the order of the text.
-        is_mapping: True for a mapping, False for a list or a scalar.
-        is_block: True for a YAML collection that is laid out by indentation, with one item per line.
-        is_tuple: True for a Python tuple.
+        is_mapping: true for a mapping, false for a list or a scalar.
+        is_block: true for a YAML collection that is laid out by indentation, with one item per line.
+        is_tuple: true for a Python tuple.
         anchor: the YAML anchor that the value defines.
         alias: the name of the YAML anchor, if the value is an alias.
         name: the key of the value in its mapping, or the position in its list.
@@ -371,7 +371,7 @@ def _yaml_text(value: Any, old: Node | None = None) -> str:
 
 
 def _is_plain_word(text: str) -> bool:
-    """Return True if YAML reads the text as a string even without quotes."""
+    """Return whether YAML reads the text as a string even without quotes."""
     return text.isidentifier() and text not in {*"yYnN"} and isinstance(yaml.safe_load(text), str)
 
 

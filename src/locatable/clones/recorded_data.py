@@ -1,4 +1,4 @@
-"""Read recorded data from the user's cache or the remote, and verify it against its hash.
+"""Reads recorded data from the user's cache or the remote, and verifies it against its hash.
 
 DVC's own fetch is not used on the user's cache, because it deletes the objects that it finds damaged.
 """
@@ -26,11 +26,15 @@ class FoundObjects:
 
     Attributes:
         intact: the path of each object whose content matches its hash, by hash.
-        damaged: one line about each object of the user's cache whose content does not match its hash.
+        damaged: a line about each object of the user's cache whose content does not match its hash, by hash.
     """
 
     intact: dict[str, Path]
-    damaged: list[str]
+    damaged: dict[str, str]
+
+
+# A function that finds the objects of an output with these hashes.
+Find = Callable[[Checkout, Output, Iterable[str]], FoundObjects]
 
 
 def fetch(checkout: Checkout, output: Output, target: Path | None = None) -> list[str]:
@@ -53,7 +57,7 @@ def fetch(checkout: Checkout, output: Output, target: Path | None = None) -> lis
         path.parent.mkdir(parents=True, exist_ok=True)
         copy_file(objects.intact[oid], path)
         path.chmod(0o755 if out.meta.isexec else 0o644)
-    return objects.damaged
+    return list(objects.damaged.values())
 
 
 def stored_objects(checkout: Checkout, output: Output) -> dict[str, Path]:
@@ -70,11 +74,7 @@ def stored_objects(checkout: Checkout, output: Output) -> dict[str, Path]:
 def damaged_objects(checkout: Checkout, output: Output) -> list[str]:
     """Return one line about each object of an output that is damaged in the user's cache."""
     objects, _ = _with_entries(checkout, output, _from_cache)
-    return objects.damaged
-
-
-# A function that finds the objects with these hashes, which belong to an output.
-Find = Callable[[Checkout, Output, Iterable[str]], FoundObjects]
+    return list(objects.damaged.values())
 
 
 def _with_entries(checkout: Checkout, output: Output, find: Find) -> tuple[FoundObjects, dict[str, str]]:
@@ -91,7 +91,7 @@ def _with_entries(checkout: Checkout, output: Output, find: Find) -> tuple[Found
     for entry in json.loads(found.intact[info.value].read_text()):
         entries[entry["relpath"]] = entry["md5"]
     files = find(checkout, output, entries.values())
-    return FoundObjects(found.intact | files.intact, found.damaged + files.damaged), entries
+    return FoundObjects(found.intact | files.intact, found.damaged | files.damaged), entries
 
 
 def _from_cache_or_remote(checkout: Checkout, output: Output, oids: Iterable[str]) -> FoundObjects:
@@ -111,8 +111,8 @@ def _from_cache_or_remote(checkout: Checkout, output: Output, oids: Iterable[str
             reason = f" ({problem})" if problem else ""
             name = checkout.remote_name(output)
             hint = _hint(out, name)
-            if cached.damaged:
-                hint = ": " + cached.damaged[-1].split(": ", 1)[1]
+            if oid in cached.damaged:
+                hint = ": " + cached.damaged[oid].split(": ", 1)[1]
             remote = f"remote '{name}'" if name else "a remote (none is set)"
             what = f"{output.path} ({out.hash_name} {oid})"
             raise CannotTryError(f"{what} is in neither the DVC cache nor {remote}{reason}{hint}")
@@ -125,7 +125,7 @@ def _from_cache_or_remote(checkout: Checkout, output: Output, oids: Iterable[str
 def _from_cache(checkout: Checkout, output: Output, oids: Iterable[str]) -> FoundObjects:
     out = checkout.dvc_output(output)
     intact = {}
-    damaged = []
+    damaged = {}
     for oid in dict.fromkeys(oids):
         path = checkout.user_cache / _path_in_cache(out, oid)
         if not path.is_file():
@@ -133,9 +133,8 @@ def _from_cache(checkout: Checkout, output: Output, oids: Iterable[str]) -> Foun
         if _is_intact(path, oid, out.hash_name):
             intact[oid] = path
         else:
-            damaged.append(
-                f"{output.path}: the DVC cache holds other bytes than its hash {oid} says ({path})"
-            )
+            problem = f"the DVC cache holds other bytes than its hash {oid} says ({path})"
+            damaged[oid] = f"{output.path}: {problem}"
     return FoundObjects(intact, damaged)
 
 
@@ -190,6 +189,6 @@ def _hint(out: Any, remote_name: str | None) -> str:
 
 
 def _is_intact(path: Path, oid: str, algorithm: str) -> bool:
-    """Return True if the content of a file matches a hash."""
+    """Return whether the content of a file matches a hash."""
     _, actual = hash_file(str(path), localfs, algorithm)
     return bool(actual.value == oid.removesuffix(".dir"))

@@ -1,4 +1,4 @@
-"""Read the user's project for a search, and run DVC experiments in a clone of it.
+"""Reads the user's project for a search, and runs DVC experiments in a clone of it.
 
     clone = Clone(folder, read_project(root).clone_setup(baseline=commit))
     clone.push("search-7", clone.run("search-7", {"train.lr": 0.1}))
@@ -55,7 +55,7 @@ class CloneSetup:
         subdir: the path of the DVC root in the repository.
         identity: Git's user.name and user.email; an empty value stands for the machine's own setting.
         config: the content of DVC's config.local.
-        shared: True if the clone shares the repository and the cache, which are folders on the same machine.
+        shared: true if the clone shares the repository and the cache, which are folders on the same machine.
             Otherwise data is transferred by the DVC remote.
     """
 
@@ -80,8 +80,8 @@ class ProjectSetup:
             params.yaml, this is the composed content.
         composition: how Hydra composes params.yaml; None if Hydra is not enabled.
         groups: the options of each of Hydra's config groups.
-        is_composed_anew: True if params.yaml differs from the content that Hydra composes.
-        outputs: for each path that a stage writes, True if DVC stores it and False if Git does.
+        is_composed_anew: true if params.yaml differs from the content that Hydra composes.
+        outputs: for each path that a stage writes, true if DVC stores it and false if Git does.
         frozen_outputs: for each path that only a frozen stage writes, the address of that stage.
         metric_files: the metrics files at the top level of a dvc.yaml, which do not belong to a stage.
         modified: the tracked data that differs from the commit.
@@ -461,7 +461,7 @@ class Clone:
         clone_git(self.folder, "push", *options, self.url, f"{rev}:{self.ref(name)}")
 
     def has_arrived(self, name: str, rev: str) -> bool:
-        """Return True if the user's repository has the experiment at this revision."""
+        """Return whether the user's repository has the experiment at this revision."""
         try:
             return clone_git(self.folder, "ls-remote", self.url, self.ref(name)).startswith(rev)
         except GitError:

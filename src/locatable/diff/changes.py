@@ -23,7 +23,7 @@ from ..results.processor import Processor, read_processor
 from ..results.staleness import Difference, Kind, differences, summary
 from ..results.values import difference, metrics_of
 
-RECORD = "environment.json"
+ENVIRONMENT_RECORD = "environment.json"
 # The value for packages that did not drift from the lock.
 AS_LOCKED = {"installed": "as locked"}
 # The largest table, in bytes, whose rows are counted; a larger one would take seconds.
@@ -118,7 +118,7 @@ class Side:
 
     @property
     def stale(self) -> str:
-        """The same differences in one line; empty if there are none."""
+        """A line about the differences between the revision's files and its results; empty if none."""
         return summary(self.differences)
 
     @cached_property
@@ -156,7 +156,7 @@ class Side:
             recorded: the hash that the result records for it, None if there is none.
 
         Returns:
-            Nothing if the content cannot be found, or if it has changed since it was recorded.
+            An empty mapping if the content cannot be found, or if it has changed since it was recorded.
         """
         if recorded is None:
             return {}
@@ -168,7 +168,7 @@ class Side:
         return files
 
     def content(self, path: str, recorded: str | None) -> bytes:
-        """Return the content of a file; empty in the cases in which `contents` returns nothing."""
+        """Return the content of a file; empty if it cannot be found or has changed, as in `contents`."""
         return self.contents(path, recorded).get(path, b"")
 
 
@@ -357,7 +357,7 @@ def _environment(a: Side, b: Side) -> list[Change]:
     records = []
     for change in _changed_files("environment", a, b):
         path = change.source
-        if posixpath.basename(path) == RECORD:
+        if posixpath.basename(path) == ENVIRONMENT_RECORD:
             records.append(change)
             continue
         versions: list[Change] = []

@@ -53,12 +53,12 @@ class _WithoutTraceback(logging.Filter):
         return True
 
 
-for logger in ("prefect.flow_runs", "prefect.task_runs"):
-    logging.getLogger(logger).addFilter(_WithoutTraceback())
+for name in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(name).addFilter(_WithoutTraceback())
 
 
 def _is_worth_a_retry(task: Task, run: TaskRun, state: State) -> bool:
-    """Return True if a failed task may succeed when it runs again."""
+    """Return whether a failed task may succeed when it runs again."""
     return not isinstance(state.result(raise_on_failure=False), PermanentError)
 
 

@@ -137,8 +137,8 @@ def matching_settings(folder: Path, pattern: str, *options: str) -> dict[str, st
 def diff_contents(old: Mapping[str, bytes], new: Mapping[str, bytes], *options: str) -> str:
     """Return the output of `git diff` for two sets of files, which can come from different repositories.
 
-    The paths in the output begin with `a/` and `b/`. Files are left out if their path is
-    absolute or contains `..` or `.git`.
+    The paths in the output begin with `a/` and `b/`. Files are left out if their path is absolute or contains
+    `..` or `.git`.
 
     Args:
         old: the old files, content by path.
@@ -300,7 +300,7 @@ def paths_left_out(folder: Path) -> list[str]:
     return [entry.removeprefix("S ") for entry in entries if entry.startswith("S ")]
 
 
-def leave_out(file: Path) -> None:
+def ignore_locally(file: Path) -> None:
     """Make Git ignore a file, and all names that begin with its name, in this clone only.
 
     This does nothing if Git tracks or ignores the file already, or if it is not in a repository.

@@ -211,7 +211,7 @@ class GitObjects:
         contents = self.present_blobs(unique_ids)
         for name in unique_ids:
             if name not in contents:
-                raise UnreadableError(self.missing(name))
+                raise UnreadableError(self.missing_message(name))
         return contents
 
     def present_blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
@@ -249,8 +249,8 @@ class GitObjects:
         if self._partial and self._partial.lacks_trees:
             self._missing |= self.fetch(ids)
 
-    def missing(self, name: str) -> str:
-        """Return a sentence which says that this clone lacks an object, and why it cannot be fetched."""
+    def missing_message(self, name: str) -> str:
+        """Return a sentence that says which object this clone lacks, and why it cannot be fetched."""
         if self._partial and self._partial.problem:
             where = f"this partial clone, and {self._partial.remote} does not give it"
             return f"Git's object {name} is missing from {where}: {self._partial.problem}"
@@ -300,7 +300,7 @@ class GitObjects:
         if tree not in self._trees:  # it has been dropped since its revision was read
             self.load_trees([tree])
         if tree in self._missing:
-            raise UnreadableError(self.missing(tree))
+            raise UnreadableError(self.missing_message(tree))
         return self._trees[tree]
 
     def _subfolders(self, tree: str) -> dict[str, str]:

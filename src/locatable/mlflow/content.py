@@ -9,9 +9,9 @@ from ..model import Experiment
 from ..repository.snapshot import Snapshot
 from ..results.values import Point
 
-# The tag of every run that a mirror wrote. A run is complete when its status is FINISHED: the status is
-# written last anyway, and one more request for each run, to set this tag then, would make a mirror 5 %
-# slower.
+# The tag of every run that a mirror wrote. Its value stays the same when the run is complete: the status
+# FINISHED, which is written last anyway, shows that. One more request for each run, to change the tag, would
+# make a mirror 5 % slower.
 STATE = "mirror.state"
 WHEN_FINISHED = "complete when FINISHED"
 # Earlier versions set this tag when they began a run, and changed it when the run was complete.
@@ -25,8 +25,8 @@ KEPT = "mirror.kept"
 # The tags of a provisional run: one identifies what runs, the other says in words that there is no commit.
 RUNNING = "mirror.running"
 PROVISIONAL = "mirror.provisional"
-# The digest of the script that described the run, the name it gave the run, and the tags and artifacts it
-# set.
+# The digest of the script that described the run, the name that it gave to the run, and the tags and
+# artifacts that it changed.
 DESCRIPTION = "mirror.describe"
 OWN_NAME = "mirror.name"
 DESCRIBED = "mirror.described"
@@ -35,7 +35,7 @@ BEST = "dvc.best"
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
 
-# Characters of a tag that a mirror composes; MLflow allows 8,000.
+# The most characters of a tag that a mirror composes; MLflow allows 8,000.
 LONGEST_TEXT = 7900
 
 
@@ -176,7 +176,8 @@ class Content:
             known_missing: the tag of the existing run that lists the files it lacks.
         """
         if len(known_missing) < LONGEST_TEXT:  # a longer list was cut, so files may be absent from it
-            self.lacking = [file for file in self.missing if storable(file) in known_missing]
+            listed = f", {known_missing.partition(': ')[2]}, "
+            self.lacking = [file for file in self.missing if f", {storable(file)}, " in listed]
 
 
 @dataclass(kw_only=True)

@@ -34,7 +34,7 @@ class DescribeScript:
     digest: str
 
     def load(self) -> Callable[[RunContent], None]:
-        """Import the script, and return a function that has it describe a run; see `describe_with`.
+        """Import the script, and return a function that calls its `describe` on a run; see `describe_with`.
 
         Raises:
             SettingsError: the script fails.

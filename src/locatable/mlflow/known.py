@@ -29,10 +29,7 @@ FINISHED = "FINISHED"
 EXPERIMENT_TAGS = ("dvc.exp", "dvc.baseline", "dvc.study")
 # The tags that an update deletes only after everything else was written, in this order. While the later ones
 # exist, the next mirror writes the run again, so that an update that was killed is repeated.
-REMINDERS = (
-    *(tag.UNREAD, tag.KEPT, tag.MISSING, tag.DESCRIBED, tag.DESCRIPTION),
-    *(tag.PROVISIONAL, tag.RUNNING),
-)
+REMINDERS = (tag.UNREAD, tag.KEPT, tag.MISSING, tag.DESCRIBED, tag.DESCRIPTION, tag.PROVISIONAL, tag.RUNNING)
 # The tags that a KnownRun is built from.
 TAGS = (
     *(tag.STATE, tag.MISSING, tag.MODELS, tag.DESCRIPTION, tag.OWN_NAME, tag.PARENT, "mlflow.runName"),
@@ -240,10 +237,11 @@ def find_obstacle(stored: "RunData", fitted: FittedContent) -> str | None:
 
 
 def _can_become(stored: float, values: list[float], is_provisional: bool) -> bool:
-    """Return whether a metric that MLflow has shows these values once their points are logged.
+    """Return whether a stored metric shows these values after their points are logged.
 
-    MLflow gives only the last value of a series, which the same steps lead to. A metric of a provisional
-    run may be a series of all values that were written while it ran.
+    MLflow cannot remove the stored value, so a single value must be equal to it. A series has no such limit:
+    its points are added, and MLflow shows the last one. A metric of a provisional run counts as a series,
+    because it can have several values that were written while it ran.
     """
     if not values:
         return False

@@ -50,7 +50,7 @@ class MirrorOptions:
 
 @dataclass
 class MirrorResult:
-    """What a mirror did, as numbers of runs.
+    """The outcome of a mirror, as numbers of runs.
 
     Attributes:
         new: runs that were created or completed.
@@ -178,8 +178,9 @@ def _leave_out_commits_without_results(
 ) -> None:
     """Remove unknown commits without results from the wanted runs, up to the first one that needs a run.
 
-    This shows whether there is anything to do. Reading all other commits now would be a waste: the loop that
-    writes the runs reads them anyway, and skips those without results.
+    If only such commits are unknown, there may be nothing to do. The search ends at the first commit that
+    needs a run, because the loop that writes the runs reads the others anyway, and skips those without
+    results.
     """
     unknown = [key for key, run in wanted.items() if key not in known and not run.is_study]
     for snapshot in reader.snapshots(unknown):
@@ -283,11 +284,11 @@ class Applier:
         return self._writer.update(planned.known.run_id, content, parent_id)
 
     def _content(self, planned: PlannedRun, snapshot: Snapshot | None) -> Content:
-        """Return what the run should hold."""
+        """Return the content that the run should have."""
         if snapshot is None:
             return study_content(planned.wanted, self._reader)
         known = planned.known
-        # Models that were copied once are copied again: the run is not to lose them.
+        # If the run has model files, copy them again. Otherwise a run that is created again would lose them.
         has_models = known is not None and known.has_models
         copy_models = self._options.copy_models or has_models
         content = revision_content(snapshot, planned.wanted, self._url, copy_models)

@@ -1,13 +1,13 @@
 """Plans a mirror: compares the runs that should exist with the runs of the store. Does not use MLflow."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
 from ..errors import UnreadableError
 from ..git import git, is_shallow
 from ..model import Experiment
-from ..repository.reader import BRANCHES, Reader
+from ..repository.reader import BRANCHES, Reader, commit_id
 from ..repository.running import State
 from ..repository.snapshot import Snapshot
 from .known import STUDY, KnownRun, KnownRuns
@@ -66,9 +66,9 @@ def wanted_runs(reader: Reader, all_commits: bool = False) -> dict[str, WantedRu
         commits.append(experiment.baseline)
         if experiment.study:
             trials.setdefault(experiment.study, []).append(experiment)
-    head = reader.objects.read([_commit_spec("HEAD")])[0]
+    head = commit_id(reader, "HEAD")
     if head:
-        commits.append(head[0])
+        commits.append(head)
     if all_commits:
         starts = [*BRANCHES, "HEAD"] if head else BRANCHES
         commits += git(reader.root, "rev-list", *starts).split()
@@ -85,40 +85,29 @@ def wanted_runs(reader: Reader, all_commits: bool = False) -> dict[str, WantedRu
 
 
 def needs_run(run: WantedRun, snapshot: Snapshot) -> bool:
-    """Return whether a run has anything to show: an experiment has, and a commit if it records results."""
+    """Return whether a run has anything to show: always for an experiment, for a commit if it has results."""
     try:
         return run.experiment is not None or bool(snapshot.records)
     except UnreadableError:
         return True  # so that an attempt to write the run reports the error
 
 
-def gone_revisions(reader: Reader, keys: Iterable[str]) -> frozenset[str]:
+def gone_revisions(reader: Reader, keys: Collection[str]) -> frozenset[str]:
     """Return the keys that are commits of this clone, but no longer part of any branch or tag.
 
     A commit that this clone does not have is not gone: its experiment may exist in another clone. In a
-        shallow
-    clone no commit is gone: older commits of a branch are not reachable there.
+    shallow clone, no commit is gone, because older commits of a branch are not reachable there.
     """
-    keys = list(keys)
     if not keys or is_shallow(reader.root):
         return frozenset()
     reachable = git(reader.root, "rev-list", *BRANCHES).split()
     return frozenset(_commits_here(reader, keys)) - frozenset(reachable)
 
 
-def _commits_here(reader: Reader, keys: Iterable[str]) -> list[str]:
-    """Return the keys that are commits of this clone."""
-    keys = list(keys)
-    found = []
-    for key, commit in zip(keys, reader.objects.read(map(_commit_spec, keys)), strict=True):
-        if commit:
-            found.append(key)
-    return found
-
-
-def _commit_spec(rev: str) -> str:
-    """Return a name by which Git finds the commit, also if `rev` is the name of an annotated tag."""
-    return rev + "^{commit}"
+def _commits_here(reader: Reader, keys: Collection[str]) -> list[str]:
+    """Return the keys that are commits of this clone, all read at once."""
+    commits = reader.objects.read(f"{key}^{{commit}}" for key in keys)
+    return [key for key, commit in zip(keys, commits, strict=True) if commit]
 
 
 class Action(Enum):
@@ -126,7 +115,7 @@ class Action(Enum):
 
     GROW = "the study has new trials"
     CREATE = "the run does not exist yet"
-    # After the new runs, because another mirror may still be writing these.
+    # Written after the new runs, because the other mirror may still be at work.
     FINISH = "another mirror began the run, and may have been killed"
     EXTEND = "files that were missing may be on this machine now"
     DESCRIBE = "a different version of the project's script described the run"

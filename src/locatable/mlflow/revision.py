@@ -68,8 +68,8 @@ def revision_content(
     measured = read_measurements(outputs.contents, snapshot.metric_files, time)
     metrics, series = name_values(measured)
     tags = _tags(snapshot, coordinates, wanted, url)
-    # Large outputs in Git are listed in a tag and not copied into every run, except metrics, plots and
-    # models.
+    # Metrics, plots and models are always copied into the run. Other large outputs that Git tracks are only
+    # listed in a tag.
     always_shown = [*snapshot.metric_files, *snapshot.plot_files, *copied]
     large = []
     artifacts: dict[str, bytes | None] = {}
@@ -106,6 +106,7 @@ def revision_content(
 
 def study_content(wanted: WantedRun, reader: Reader) -> Content:
     """Return the content of the run of a study: its best trial so far, and the reports of the search.
+
     The params of the best trial are tags, because they change with the best trial, and MLflow cannot
     change params.
     """
@@ -210,6 +211,7 @@ def _unique_keys(values: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str
 
 
 def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: str | None) -> dict[str, str]:
+    """Return the tags that identify the revision, say how to rebuild it, and link it to Git."""
     commands = rebuild_commands(snapshot, wanted.experiment, url)
     stale = redact_urls(summary(differences(snapshot), MOST_DIFFERENCES))
     tags = {"dvc.rev": snapshot.rev}
@@ -287,8 +289,7 @@ def _definition_files(snapshot: Snapshot) -> dict[str, bytes]:
 def revision_note(rev: str, coordinates: Coordinates, commands: list[str], stale: str = "") -> str:
     """Return a note in Markdown: the commands that rebuild a revision, and its five coordinates.
 
-    `stale` lists the differences between the revision and the one that made its results; empty if there
-    are none.
+    `stale` lists what has changed since the results were made; empty if nothing has.
     """
     outputs = {}
     for name, stage in coordinates.execution.content["stages"].items():

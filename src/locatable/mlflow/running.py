@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import LocatableError
 from ..git import refs_stamp
 from ..model import holder
-from ..repository.reader import Reader
+from ..repository.reader import Reader, commit_id
 from ..repository.running import REPRO, SEARCH, Running, RunningExperiments, State, WorkingTree
 from ..results.values import Measurements, Point, number, read_measurements, read_outputs
 from . import content as tag
@@ -170,16 +170,19 @@ def _find_commit(
     For `dvc repro`, this is a child of its baseline that has no run yet. The store checks whether that
     commit has the same params and points.
     """
-    may_be_committed = state in (State.FINISHED, State.KILLED)
-    for key, run in wanted.items():
-        experiment = run.experiment
-        if experiment and not provisional.is_repro:
+    if not provisional.is_repro:
+        for key, run in wanted.items():
+            experiment = run.experiment
+            if not experiment:
+                continue
             is_same = (experiment.name, experiment.baseline) == (provisional.name, provisional.baseline)
             if is_same and 1000 * experiment.committed >= provisional.began - TOLERANCE:
                 return key
-        elif provisional.is_repro and may_be_committed and not run.is_study and key not in known:
-            commit = reader.objects.read([key])[0]
-            if commit and f"\nparent {provisional.baseline}\n".encode() in commit[1]:
+    elif state in (State.FINISHED, State.KILLED):
+        new = [key for key, run in wanted.items() if not run.is_study and key not in known]
+        parent = f"\nparent {provisional.baseline}\n".encode()
+        for key, commit in zip(new, reader.objects.read(new), strict=True):
+            if commit and parent in commit.content:
                 return key
     return None
 
@@ -201,8 +204,8 @@ class GrowingValues:
 
     def __init__(self, reader: Reader, experiment: Running) -> None:
         self._experiment = experiment
-        has_start = reader.objects.read([experiment.start])[0]
-        start = reader.snapshot(experiment.start if has_start else experiment.baseline or "HEAD")
+        start_rev = commit_id(reader, experiment.start) or experiment.baseline or "HEAD"
+        start = reader.snapshot(start_rev)
         tree = WorkingTree.of(start, experiment.folder)
         self.baseline = experiment.baseline or start.rev
         self.params: dict[str, Any] = redacted(tree.params)

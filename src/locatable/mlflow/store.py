@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ..addresses import sqlite_file, sqlite_url
 from ..errors import SettingsError, StoreError, joined_lines
-from ..git import leave_out
+from ..git import ignore_locally
 from ..output import redact_urls
 from . import content as tag
 from .content import Content, Dataset, Model, storable
@@ -51,7 +51,7 @@ from mlflow.utils import validation
 from mlflow.utils.uri import validate_path_is_safe
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
-# Each error that this module logs with a traceback is also raised.
+# MLflow logs an error of the database with a traceback before it raises the error. Hide the log.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 # MLflow's limits for one batch of values.
@@ -157,7 +157,7 @@ def create_database(file: Path) -> None:
         MlflowClient(sqlite_url(Path(folder) / "new")).search_experiments()
         with suppress(FileExistsError):
             os.link(f"{folder}/new", file)
-    leave_out(file)
+    ignore_locally(file)
 
 
 def _experiment(client: MlflowClient, settings: TrackingSettings) -> entities.Experiment:
@@ -353,14 +353,7 @@ class RunWriter:
             if is_provisional and not obstacle:
                 obstacle = self._foreign_point(run, fitted)
             if not obstacle:
-                update = plan_update(run.data, fitted)
-                for key in update.first_deleted:
-                    self._delete_tag(run_id, key)
-                if run.info.run_name != content.name:
-                    self._client.update_run(run_id, name=content.name)
-                self._write(run_id, fitted, update.tags, run)
-                for key in update.last_deleted:
-                    self._delete_tag(run_id, key)
+                self._update_in_place(run, fitted)
                 return run_id
             if content.missing and not is_provisional:
                 raise RefusedError(
@@ -369,6 +362,18 @@ class RunWriter:
                 )
             self._client.delete_run(run_id)
         return self.create(content, parent_id)
+
+    def _update_in_place(self, run: entities.Run, fitted: FittedContent) -> None:
+        """Update a run to which there is no obstacle; its tags change in the order of `plan_update`."""
+        run_id = run.info.run_id
+        update = plan_update(run.data, fitted)
+        for key in update.first_deleted:
+            self._delete_tag(run_id, key)
+        if run.info.run_name != fitted.content.name:
+            self._client.update_run(run_id, name=fitted.content.name)
+        self._write(run_id, fitted, update.tags, run)
+        for key in update.last_deleted:
+            self._delete_tag(run_id, key)
 
     def _delete_tag(self, run_id: str, key: str) -> None:
         """Delete a tag, unless another mirror has deleted it."""
@@ -414,7 +419,7 @@ class RunWriter:
         if fitted.artifacts:
             self._log_artifacts(run_id, fitted.artifacts)
         if fitted.datasets:
-            self._log_datasets(run_id, fitted.datasets)
+            _retry_once(self._client.log_inputs, run_id, list(map(dataset_input, fitted.datasets)))
         for model in fitted.models:
             self._log_model(run_id, model, run)
         self._log_values(run_id, fitted, tags)
@@ -431,14 +436,7 @@ class RunWriter:
             metrics.append(entities.Metric(point.key, point.value, point.time, point.step))
         while params or metrics or run_tags:
             batch = (metrics[:MOST_METRICS], params[:MOST_PARAMS], run_tags[:MOST_TAGS])
-            try:
-                self._client.log_batch(run_id, *batch)
-            except MlflowException as error:
-                # MLflow checks whether a point exists before it adds the point. If another mirror adds
-                # the same point in between, the batch fails, and a second attempt finds the point.
-                if error.error_code != "BAD_REQUEST":
-                    raise
-                self._client.log_batch(run_id, *batch)
+            _retry_once(self._client.log_batch, run_id, *batch)
             del metrics[:MOST_METRICS], params[:MOST_PARAMS], run_tags[:MOST_TAGS]
 
     def _log_artifacts(self, run_id: str, artifacts: dict[str, bytes]) -> None:
@@ -448,17 +446,6 @@ class RunWriter:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
             self._client.log_artifacts(run_id, folder)
-
-    def _log_datasets(self, run_id: str, datasets: list[Dataset]) -> None:
-        inputs = list(map(dataset_input, datasets))
-        try:
-            self._client.log_inputs(run_id, inputs)
-        except MlflowException as error:
-            # As in `_log_values`: another mirror may have added the same dataset between MLflow's check
-            # and its write.
-            if error.error_code != "BAD_REQUEST":
-                raise
-            self._client.log_inputs(run_id, inputs)
 
     def _log_model(self, run_id: str, model: Model, run: entities.Run | None) -> None:
         """Log an external model, without an empty MLmodel file: writing one would double the time."""
@@ -486,6 +473,20 @@ class RunWriter:
             if self._client.get_run(run_id).info.lifecycle_stage == "deleted":
                 raise RunDeletedError(run_id) from None
             raise
+
+
+def _retry_once(log: Callable[..., object], *arguments: object) -> None:
+    """Call a method of the MLflow client, and once more if another mirror wrote the same at that moment.
+
+    MLflow checks whether a point or dataset exists before it adds it. If another mirror adds the same one in
+    between, the call fails, and the second attempt finds it.
+    """
+    try:
+        log(*arguments)
+    except MlflowException as error:
+        if error.error_code != "BAD_REQUEST":
+            raise
+        log(*arguments)
 
 
 @contextmanager

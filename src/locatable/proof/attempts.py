@@ -10,7 +10,7 @@ from ..clones.checkout import Checkout
 from ..clones.recorded_data import fetch
 from ..errors import DISK_FULL, CannotTryError, disk_full
 from ..model import Output, Stage, is_inside
-from .comparison import Differences, OutputVerdict, can_be_compared, compare, compare_contents
+from .comparison import Differences, OutputVerdict, can_be_compared, compare_contents, judge
 from .environment import current_programs, packages_not_as_locked
 from .inputs import Input, InputKind, undeclared_finding, undeclared_inputs
 from .sandbox import USUAL, Conditions, Sandbox, run_stage
@@ -160,7 +160,7 @@ class StageRunner:
             differences = None
             if rebuilt is not None and rebuilt != output.recorded:
                 differences = self.recorded.differences(output, rebuilt)
-            verdicts.append(compare(self.stage.address, output, rebuilt, differences))
+            verdicts.append(judge(self.stage.address, output, rebuilt, differences))
         shutil.rmtree(done.folder, ignore_errors=True)
         return Attempt(done.exit_code, done.printed, tuple(verdicts), done.seconds)
 
@@ -186,18 +186,14 @@ class StageRunner:
         """Return the persistent outputs of the stage's last run (`persist: true`), as inputs of the next."""
         inputs = []
         for path, copy in self.persistent.items():
-            place = self.checkout.path_of(path)
-            name = place.relative_to(self.checkout.tree)
+            name = self.checkout.path_of(path).relative_to(self.checkout.tree)
             inputs.append(Input(InputKind.FILE, str(name), copy))
         return inputs
 
     def remark_on_missing(self, text: str) -> str:
         """Return a remark on files that a text names and whose content the clone lacks, or an empty text."""
-        remark = ""
-        for path, problem in self.checkout.missing_contents().items():
-            if path in text:
-                remark += f"; {problem}"
-        return remark
+        problems = self.checkout.content_problems().items()
+        return "".join(f"; {problem}" for path, problem in problems if path in text)
 
     def path_of(self, path: str) -> Path:
         """Return the path of an output of the stage in the clone."""

@@ -161,7 +161,8 @@ class OutputVerdict:
     @property
     def largest(self) -> float | None:
         """The largest relative difference of two numbers, or None if no numbers are known to differ."""
-        return self.differences.largest or None if self.differences else None
+        largest = self.differences.largest if self.differences else 0.0
+        return largest or None
 
     @property
     def only_opaque(self) -> bool:
@@ -189,7 +190,7 @@ class OutputVerdict:
         }
 
 
-def compare(
+def judge(
     address: str, output: Output, rebuilt: str | None, differences: Differences | None = None
 ) -> OutputVerdict:
     """Judge one output of a stage that ran.
@@ -223,7 +224,7 @@ def unproven(stage: Stage, verdict: Verdict) -> list[OutputVerdict]:
 
 
 def accept_by_later_results(
-    verdicts: Sequence[OutputVerdict], stages: Sequence[Stage], has_numbers: Callable[[str], bool]
+    verdicts: Sequence[OutputVerdict], stages: Sequence[Stage], output_has_numbers: Callable[[str], bool]
 ) -> list[OutputVerdict]:
     """Accept outputs without numbers by the numbers of later stages, and return the final verdicts.
 
@@ -234,7 +235,7 @@ def accept_by_later_results(
     Args:
         verdicts: one for each output, of a proof with a tolerance whose stages have all run.
         stages: all stages of the revision. Each comes after the stages that it depends on.
-        has_numbers: returns whether numbers can be read from the output at a path.
+        output_has_numbers: returns whether numbers can be read from the output at a path.
     """
     judged = list(verdicts)
     # Begin with the last stages, because one model can be computed from another model.
@@ -246,26 +247,26 @@ def accept_by_later_results(
             results = [each for each in judged if each.stage in readers]
             # A reader that was not rebuilt, or that has no outputs, tells nothing about the model.
             all_known = readers == {each.stage for each in results}
-            if all_known and _are_accepted_numbers(results, has_numbers):
+            if all_known and _are_accepted_numbers(results, output_has_numbers):
                 judged[position] = replace(verdict, verdict=Verdict.NUMBERS_AFTER)
     return judged
 
 
-def _are_accepted_numbers(verdicts: list[OutputVerdict], has_numbers: Callable[[str], bool]) -> bool:
-    """Return whether all these outputs are accepted, and at least one has numbers or is judged by some."""
+def _are_accepted_numbers(verdicts: list[OutputVerdict], output_has_numbers: Callable[[str], bool]) -> bool:
+    """Return whether all outputs are accepted, and at least one has numbers or was accepted by numbers."""
     seen_numbers = False
     for each in verdicts:
         if not each.as_recorded:
             return False
-        if each.verdict is Verdict.NUMBERS_AFTER or has_numbers(each.output):
+        if each.verdict is Verdict.NUMBERS_AFTER or output_has_numbers(each.output):
             seen_numbers = True
     return seen_numbers
 
 
 def values_by_key(content: Any) -> Values:
     """Return all values in the content of a file by dotted key. Positions serve as the keys of a list."""
-    if isinstance(content, list):
-        content = dict(enumerate(content)) or content
+    if isinstance(content, list) and content:
+        content = dict(enumerate(content))
     if isinstance(content, Mapping) and content:
         return flatten_all(content, lists=True)
     # The file contains a single value, or is empty.

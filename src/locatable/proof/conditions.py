@@ -17,7 +17,7 @@ from typing import Any
 from ..results.processor import Processor
 from .attempts import Attempt, StageRunner, remove
 from .comparison import compare_contents, largest_in_words
-from .environment import RECORD
+from .environment import ENVIRONMENT_RECORD
 from .sandbox import USUAL, Conditions
 
 # This file system lists the newest file first. Others list files by name or by hash, so on those the order in
@@ -61,7 +61,7 @@ def vary(runner: StageRunner, usual: Attempt, processor: Processor) -> tuple[lis
         The names of the conditions that were changed, and lines that say which outputs depend on them.
     """
     work = runner.sandbox.work
-    available = available_conditions(work, runner.checkout.tree, processor, runner.sandbox.recorded)
+    available = available_conditions(work, runner.checkout.tree, processor, runner.sandbox.recorded_variables)
     copies = {path: work / "usual" / path for path in runner.stage.outs}
     for path, copy in copies.items():
         _move(runner.path_of(path), copy)
@@ -96,7 +96,8 @@ def _observe(
         if differences.opaque:
             continue
         # The record of the environment contains the varied variables, and is meant to change with them.
-        is_expected = path == RECORD and all(line.startswith("variables") for line in differences.changed)
+        only_variables = all(line.startswith("variables") for line in differences.changed)
+        is_expected = path == ENVIRONMENT_RECORD and only_variables
         if is_expected or (rtol > 0 and differences.within_rtol):
             hashes[path] = usual.hashes[path]
     return Observation(attempt.failed, hashes, largest)
@@ -110,9 +111,16 @@ def _move(source: Path, target: Path) -> None:
 
 
 def available_conditions(
-    work: Path, tree: Path, processor: Processor, recorded: Mapping[str, str]
+    work: Path, tree: Path, processor: Processor, recorded_variables: Mapping[str, str]
 ) -> dict[str, Conditions]:
-    """Return the conditions that can be changed on this machine, by name."""
+    """Return the conditions that can be changed on this machine, by name.
+
+    Args:
+        work: the folder in which each run creates its own folder.
+        tree: the clone, whose size decides whether a run fits into memory.
+        processor: the processor of this machine.
+        recorded_variables: the environment variables that are recorded for the results.
+    """
     available = {
         "hash seed": Conditions(variables={"PYTHONHASHSEED": "0"}),
         "time zone": Conditions(variables={"TZ": "GMT-14"}),
@@ -126,10 +134,10 @@ def available_conditions(
         available["CPU count"] = Conditions(cpus=1, processor="1 CPU")
     if _has_room(MEMORY, COPIES_IN_MEMORY * _size(tree)) and runs_programs(MEMORY):
         available["file order"] = Conditions(parent=MEMORY / work.name, last_file_first=True)
-    available |= _other_processors(processor, recorded)
+    available |= _other_processors(processor, recorded_variables)
     # A variable that was recorded with the results is a part of how they were made, so it is not varied.
     for name, conditions in list(available.items()):
-        if conditions.variables.keys() & recorded.keys():
+        if conditions.variables.keys() & recorded_variables.keys():
             del available[name]
     return available
 
@@ -160,7 +168,7 @@ def _other_locale() -> str | None:
     return None
 
 
-def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict[str, Conditions]:
+def _other_processors(processor: Processor, recorded_variables: Mapping[str, str]) -> dict[str, Conditions]:
     """Return conditions under which numerical libraries behave as on another processor, by name."""
     others = {}
     kernel = OLDEST_KERNELS.get(platform.machine())
@@ -177,12 +185,12 @@ def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict
             processor=f"NumPy's {names} disabled",
         )
     # Libraries without a setting of their own follow OMP_NUM_THREADS.
-    if "OMP_NUM_THREADS" not in recorded:
+    if "OMP_NUM_THREADS" not in recorded_variables:
         # OpenMP can use more threads than there are processors. OpenBLAS and MKL cannot, so they get one.
         number = 5 if processor.cpus == FEW_THREADS else FEW_THREADS
         threads = {"OMP_NUM_THREADS": str(number), "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         others["number of threads"] = Conditions(
-            variables={name: value for name, value in threads.items() if name not in recorded},
+            variables={name: value for name, value in threads.items() if name not in recorded_variables},
             processor="another number of threads",
         )
     return others

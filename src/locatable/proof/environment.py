@@ -26,7 +26,7 @@ from ..results.locks import reason_of_uv
 from .sandbox import Sandbox, installer_isolation, python_folders, software_around
 
 # The file that records how results were made: Python, packages, and environment variables (`variables`).
-RECORD = "environment.json"
+ENVIRONMENT_RECORD = "environment.json"
 # Longest error message of an installer, in characters. The user reads it in one line.
 LONGEST_REASON = 400
 # If the stage imports none of the differing packages, at most this many of them are named.
@@ -180,8 +180,8 @@ def isolated_variables(variables: Mapping[str, str], folder: Path, home: Path) -
     """
     kept = {}
     for name, value in variables.items():
-        says_source = name.startswith(SOURCE_VARIABLES) and name not in CACHES
-        if says_source or name.upper() in NETWORK_VARIABLES:
+        is_source = name.startswith(SOURCE_VARIABLES) and name not in CACHES
+        if is_source or name.upper() in NETWORK_VARIABLES:
             kept[name] = value
     return {
         **kept,
@@ -221,7 +221,7 @@ def recorded_variables(project: Path) -> dict[str, str]:
 
 def _record(project: Path) -> Mapping[str, Any]:
     """Return the content of environment.json, empty if there is no such file or another tool wrote it."""
-    file = project / RECORD
+    file = project / ENVIRONMENT_RECORD
     return read_record(file.read_bytes() if file.is_file() else None)
 
 

@@ -64,7 +64,7 @@ def fill_folder(
         last_file_first: true to copy the files in the reverse order of their paths.
     """
     files = _files(stage, checkout, extra)
-    keys_by_file = _params_files(stage, checkout, extra)
+    keys_by_file = _declared_keys(stage, checkout, extra)
     for path in keys_by_file:
         files.setdefault(path.relative_to(checkout.tree), path)
     for name in sorted(files, reverse=last_file_first):
@@ -100,7 +100,7 @@ def _files(stage: Stage, checkout: Checkout, extra: Sequence[Input]) -> dict[Pat
     return files
 
 
-def _params_files(stage: Stage, checkout: Checkout, extra: Sequence[Input]) -> dict[Path, list[str]]:
+def _declared_keys(stage: Stage, checkout: Checkout, extra: Sequence[Input]) -> dict[Path, list[str]]:
     """Return the declared and extra keys of a stage, by existing params file."""
     keys_by_file: dict[Path, list[str]] = defaultdict(list)
     for name, keys in stage.params.items():
@@ -132,12 +132,12 @@ def _make_folders(stage: Stage, checkout: Checkout, folder: Path) -> None:
 
 
 def seen_whole(stage: Stage, checkout: Checkout) -> list[str]:
-    """Return the params files that cannot be reduced to the declared keys, and are seen whole."""
+    """Return the params files that a stage sees whole, since they cannot be reduced to the declared keys."""
     whole = []
     for file, keys in stage.params.items():
         path = checkout.path_of(file)
-        is_cut = keys and path.is_file() and file not in stage.deps
-        if is_cut and _declared_part(path, keys) is None:
+        is_to_be_reduced = keys and path.is_file() and file not in stage.deps
+        if is_to_be_reduced and _declared_part(path, keys) is None:
             whole.append(file)
     return whole
 
@@ -153,9 +153,9 @@ def undeclared_inputs(stage: Stage, checkout: Checkout, text: str) -> list[Input
     """
     return [
         *_undeclared_files(stage, checkout),
-        *_files_of_the_user(checkout, text),
+        *_untracked_files(checkout, text),
         *_undeclared_params(stage, checkout),
-        *_variables(checkout.user_top),
+        *_undeclared_variables(checkout.user_top),
     ]
 
 
@@ -175,7 +175,7 @@ def _undeclared_files(stage: Stage, checkout: Checkout) -> Iterator[Input]:
             yield Input(InputKind.FILE, str(name), path)
 
 
-def _files_of_the_user(checkout: Checkout, text: str) -> Iterator[Input]:
+def _untracked_files(checkout: Checkout, text: str) -> Iterator[Input]:
     """Yield files in the user's checkout that neither Git nor DVC tracks and that a text mentions."""
     top = checkout.user_top
     outputs = {str(checkout.path_of(output.path)) for output in checkout.outputs}
@@ -194,7 +194,7 @@ def _undeclared_params(stage: Stage, checkout: Checkout) -> Iterator[Input]:
     Raises:
         CannotTryError: a params file cannot be read.
     """
-    declared = _params_files(stage, checkout, ())
+    declared = _declared_keys(stage, checkout, ())
     for path in sorted(checkout.params_files):
         keys = declared.get(path, [])
         # A params file in Python is code: `_undeclared_files` yields it as a whole.
@@ -212,7 +212,7 @@ def _undeclared_params(stage: Stage, checkout: Checkout) -> Iterator[Input]:
                 yield Input(InputKind.PARAM, key, path)
 
 
-def _variables(user_top: Path) -> Iterator[Input]:
+def _undeclared_variables(user_top: Path) -> Iterator[Input]:
     """Yield the user's environment variables, without private ones and those with a path in the checkout."""
     for name, value in sorted(os.environ.items()):
         if name in PRIVATE_VARIABLES or name.startswith(("GIT_", "DVC_")):

@@ -194,7 +194,7 @@ class HashedLock:
         lock = project / REQUIREMENTS
         # Refuse a dangerous lock here, too, since this is where it is passed to an installer.
         servers_in(lock)
-        uv = shutil.which("uv", path=_search_path(os.environ))
+        uv = shutil.which("uv", path=_installer_path(os.environ))
         yield venv_step(folder, self.version, uv)
         compiling = _compile_step(folder)
         command = install_command(folder, lock, uv, self.wheels)
@@ -444,7 +444,7 @@ def find_uv(lock: str) -> str:
     Raises:
         CannotTryError: there is no uv, or it is too old.
     """
-    uv = shutil.which("uv", path=_search_path(os.environ))
+    uv = shutil.which("uv", path=_installer_path(os.environ))
     if not uv:
         raise CannotTryError(f"{lock} needs uv, and this machine has none: install it, or {ADVICE}")
     done = subprocess.run([uv, "--version"], capture_output=True, text=True, check=False)
@@ -667,7 +667,7 @@ class PixiLock(CondaLock):
         folder.symlink_to(project / ".pixi/envs/default")
 
     def _command(self, project: Path, folder: Path) -> list[str]:
-        pixi = shutil.which("pixi", path=_search_path(os.environ))
+        pixi = shutil.which("pixi", path=_installer_path(os.environ))
         if not pixi:
             raise CannotTryError(
                 f"{self.name} needs pixi, and this machine has none: install it, or {ADVICE}"
@@ -687,7 +687,7 @@ def find_programs(variables: Mapping[str, str]) -> dict[str, str]:
         outside_path[Path(program).name] = program
     programs = {}
     for name in CONDA_PROGRAMS:
-        path = shutil.which(name, path=_search_path(variables))
+        path = shutil.which(name, path=_installer_path(variables))
         if not path:
             path = shutil.which(outside_path.get(name, ""))
         if path:
@@ -696,7 +696,7 @@ def find_programs(variables: Mapping[str, str]) -> dict[str, str]:
     return programs
 
 
-def _search_path(variables: Mapping[str, str]) -> str:
+def _installer_path(variables: Mapping[str, str]) -> str:
     """Return PATH with the programs of our own environment first, which may not be the active one."""
     return os.pathsep.join([str(Path(sys.executable).parent), variables.get("PATH", "")])
 

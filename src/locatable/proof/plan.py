@@ -108,7 +108,7 @@ def _is_recorded(stage: Stage) -> bool:
 
 
 @dataclass
-class StageRecord:
+class CheckedRecord:
     """The result of checking the record of a stage, before the stage is rebuilt.
 
     Attributes:
@@ -122,7 +122,7 @@ class StageRecord:
     persistent: dict[str, Path] = field(default_factory=dict)
 
 
-def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> dict[str, StageRecord]:
+def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> dict[str, CheckedRecord]:
     """Check the records of the stages, move recorded outputs out of the clone, and fetch the inputs.
 
     Returns:
@@ -131,13 +131,13 @@ def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> d
     Raises:
         CannotTryError: an input of a stage is not available.
     """
-    contradictory = contradictions(plan.stages, checkout)
+    contradictions_by_stage = contradictions(plan.stages, checkout)
     records = {}
-    # Remove the outputs of all stages before any data is fetched, because one stage can read a folder that
+    # Set the outputs of all stages aside before inputs are fetched, because one stage can read a folder that
     # another stage writes into.
     for stage in plan.stages:
-        findings = contradictory.get(stage.address, [])
-        record = StageRecord(findings, contradictory=bool(findings))
+        findings = contradictions_by_stage.get(stage.address, [])
+        record = CheckedRecord(findings, contradictory=bool(findings))
         records[stage.address] = record
         for output in stage.outs.values():
             if output.cached and output.recorded:
@@ -177,7 +177,7 @@ def _check_dependencies(stage: Stage, checkout: Checkout, rebuilt: list[str]) ->
     """Raise if a dependency or params file of a stage is missing and no stage of the proof rebuilds it."""
     missing = []
     for path in stage.deps:
-        problem = checkout.missing_content(path, stage)
+        problem = checkout.content_problem(path, stage)
         if problem:
             raise CannotTryError(f"{stage.address} depends on {path}: {problem}")
         if not checkout.exists(path, stage):
@@ -204,7 +204,7 @@ def contradictions(stages: Collection[Stage], checkout: Checkout) -> dict[str, l
         # Dependencies are compared later, by `wrong_inputs`: an earlier stage can still rebuild them.
         if difference.kind in (Kind.COMMAND, Kind.PARAM, Kind.OUTPUT):
             lines[difference.stage].append(f"{difference.stage}: {_sentence(difference)}")
-    contradictory = {}
+    found = {}
     for stage in stages:
         findings = lines[stage.address]
         for output in stage.outs.values():
@@ -216,8 +216,8 @@ def contradictions(stages: Collection[Stage], checkout: Checkout) -> dict[str, l
                     f"{stage.address}: dvc.lock records {output.path}, which this revision does not hold"
                 )
         if findings:
-            contradictory[stage.address] = findings
-    return contradictory
+            found[stage.address] = findings
+    return found
 
 
 def _sentence(difference: Difference) -> str:
@@ -266,10 +266,15 @@ def wrong_inputs(stage: Stage, checkout: Checkout, differing: list[str]) -> list
     return lines
 
 
+def path_pattern(paths: Iterable[str]) -> str:
+    """Return a pattern that finds absolute paths in a text, also at the beginning of a longer path."""
+    return rf"(?<![\w.:/-])({'|'.join(map(re.escape, paths))})(?![\w.-])"
+
+
 def foreign_paths(stage: Stage, checkout: Checkout) -> list[str]:
     """Return a line for the command, and for each declared file, that contains the user's checkout path."""
     top = checkout.user_top
-    path_in_text = re.compile(rf"(?<![\w.:/-]){re.escape(str(top))}(?![\w.-])")
+    path_in_text = re.compile(path_pattern([str(top)]))
     places = ["its command"] if any(map(path_in_text.search, stage.commands)) else []
     for file in declared_files(stage, checkout.root):
         if path_in_text.search(file.read_text(errors="ignore")):

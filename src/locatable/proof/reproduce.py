@@ -26,7 +26,7 @@ from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
 from .environment import current_programs, recorded_variables
 from .inputs import seen_whole, text_of
 from .lock_files import EnvironmentLock, build_environment, find_lock, present_locks
-from .plan import ProofPlan, StageRecord, addresses, foreign_paths, plan_proof, prepare, wrong_inputs
+from .plan import CheckedRecord, ProofPlan, addresses, foreign_paths, plan_proof, prepare, wrong_inputs
 from .sandbox import Sandbox, make_sandbox, processor_of_stages
 
 Progress = Callable[[str], None]
@@ -80,7 +80,7 @@ class Report:
     Attributes:
         revision: the commit that was rebuilt.
         environment: the environment in which the stages ran, in words.
-        isolation: what the stages could not see, in words.
+        isolation: how strictly the stages were isolated, in words.
         varied: names of the conditions that were changed.
         outputs: one verdict for each output.
         findings: what is wrong, one line each.
@@ -103,14 +103,10 @@ class Report:
     seen_whole: dict[str, list[str]] = field(default_factory=dict)
 
     @property
-    def as_recorded(self) -> int:
-        """The number of outputs that are as recorded."""
-        return sum(verdict.as_recorded for verdict in self.outputs)
-
-    @property
     def summary(self) -> str:
         """One line with the numbers of outputs, of unproven outputs and of findings."""
-        parts = [f"{self.as_recorded} of {len(self.outputs)} outputs rebuilt as recorded"]
+        as_recorded = [verdict for verdict in self.outputs if verdict.as_recorded]
+        parts = [f"{len(as_recorded)} of {len(self.outputs)} outputs rebuilt as recorded"]
         frozen = [verdict for verdict in self.outputs if verdict.verdict is Verdict.FROZEN]
         if frozen:
             parts.append(f"{len(frozen)} of frozen stages not proven")
@@ -120,7 +116,7 @@ class Report:
     @property
     def proven(self) -> bool:
         """True if all outputs are as recorded and there are no findings."""
-        return not self.findings and self.as_recorded == len(self.outputs)
+        return not self.findings and all(verdict.as_recorded for verdict in self.outputs)
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as `--json` prints it."""
@@ -266,7 +262,7 @@ class _Proof:
     checkout: Checkout
     sandbox: Sandbox
     recorded: RecordedOutputs
-    records: dict[str, StageRecord]
+    records: dict[str, CheckedRecord]
     processor: Processor | None
     verdicts: list[OutputVerdict] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
@@ -304,15 +300,15 @@ class _Proof:
             persistent=record.persistent,
         )
         first = runner.attempt()
-        # Differing inputs already explain differing outputs, so such a stage is not diagnosed.
-        trusted = not (record.contradictory or wrong or differing_inputs)
+        # These findings already explain why outputs differ, so that is not diagnosed.
+        is_explained = bool(record.contradictory or wrong or differing_inputs)
         # An output without numbers, such as a model, is accepted if the numbers computed from it are.
         can_wait = bool(first.wrong) and all(verdict.only_opaque for verdict in first.wrong)
-        if self.recorded.rtol > 0 and trusted and can_wait:
+        if self.recorded.rtol > 0 and can_wait and not is_explained:
             self.postponed.append((runner, first))
             diagnosis = Diagnosis(first)
         else:
-            diagnosis = _diagnose(runner, first, trusted)
+            diagnosis = _diagnose(runner, first, is_explained)
         self.findings += diagnosis.findings
         self.verdicts += diagnosis.attempt.verdicts
         # Other conditions tell nothing about a stage that already fails or differs under the usual ones.
@@ -337,7 +333,7 @@ class _Proof:
         wrong = {verdict.stage for verdict in self.verdicts if not verdict.as_recorded}
         for runner, first in self.postponed:
             if runner.stage.address in wrong:
-                self.findings += _diagnose(runner, first, trusted=True).findings
+                self.findings += _diagnose(runner, first, is_explained=False).findings
 
     @property
     def is_identical(self) -> bool:
@@ -345,14 +341,14 @@ class _Proof:
         return all(verdict.verdict is Verdict.IDENTICAL for verdict in self.verdicts)
 
 
-def _diagnose(runner: StageRunner, first: Attempt, trusted: bool) -> Diagnosis:
-    """Diagnose the first run of a stage if it failed or, for a trusted record, wrote other outputs."""
+def _diagnose(runner: StageRunner, first: Attempt, is_explained: bool) -> Diagnosis:
+    """Diagnose the first run of a stage if it failed, or if its outputs differ for an unknown reason."""
     diagnosis = Diagnosis(first)
     text = first.printed + text_of(runner.stage, runner.checkout.root)
     if first.failed:
         diagnosis = diagnose_failure(runner, first, text)
     last = diagnosis.attempt
-    if not trusted or last.failed or not last.wrong:
+    if is_explained or last.failed or not last.wrong:
         return diagnosis
     # The stage runs, if need be with undeclared inputs, but still writes other outputs.
     difference = diagnose_difference(runner, last, text, diagnosis.inputs)

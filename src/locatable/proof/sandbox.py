@@ -72,7 +72,7 @@ class Sandbox:
         user_top: the Git root of the user's checkout. Stages must not use programs in it.
         hidden: folders that stages cannot see if bubblewrap is used.
         limits: the options by which bubblewrap restricts a stage, empty if it is not used.
-        recorded: the environment variables that are recorded for the results.
+        recorded_variables: the environment variables that are recorded for the results.
         follow: called before a stage runs, with the file that receives its printed lines, so that a caller
             can show them. None to show nothing.
     """
@@ -82,7 +82,7 @@ class Sandbox:
     user_top: Path
     hidden: tuple[Path, ...] = ()
     limits: tuple[str, ...] = ()
-    recorded: Mapping[str, str] = field(default_factory=dict)
+    recorded_variables: Mapping[str, str] = field(default_factory=dict)
     follow: Callable[[Path], object] | None = None
 
 
@@ -138,7 +138,7 @@ class StageRun:
 
 
 def make_sandbox(
-    work: Path, programs: Path, user_top: Path, user_cache: Path, recorded: Mapping[str, str]
+    work: Path, programs: Path, user_top: Path, user_cache: Path, recorded_variables: Mapping[str, str]
 ) -> tuple[Sandbox, str]:
     """Return the strictest sandbox that this machine allows, and a phrase that says how strict it is.
 
@@ -147,11 +147,11 @@ def make_sandbox(
         programs: the folder with the programs of the environment that stages use.
         user_top: the Git root of the user's checkout.
         user_cache: the user's DVC cache.
-        recorded: the environment variables that are recorded for the results.
+        recorded_variables: the environment variables that are recorded for the results.
     """
     limits, problem = allowed_limits()
     hidden = hidden_folders(user_top, user_cache)
-    sandbox = Sandbox(work, programs, user_top, hidden, limits, recorded)
+    sandbox = Sandbox(work, programs, user_top, hidden, limits, recorded_variables)
     if not limits:
         return sandbox, f"folders only, a stage can read and write what you can: {problem}"
     return sandbox, "bubblewrap: the system's programs, and no user's files, services or network"
@@ -192,11 +192,11 @@ def processor_of_stages(sandbox: Sandbox) -> Processor:
     """
     folder = _probe_folder(sandbox)
     python = str(sandbox.programs / "python")
-    isolation = isolation_command(sandbox, folder, folder, sandbox.recorded)
+    isolation = isolation_command(sandbox, folder, folder, sandbox.recorded_variables)
     # If bubblewrap is used, it sets the recorded variables itself.
     if isolation:
         return describe_processor([*isolation, python], {})
-    return describe_processor([python], sandbox.recorded)
+    return describe_processor([python], sandbox.recorded_variables)
 
 
 def _probe_folder(sandbox: Sandbox) -> Path:
@@ -227,7 +227,7 @@ def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, conditions: Co
         online_cpus.write_text("0\n")
     working = tree / checkout.path_of(stage.folder).relative_to(checkout.tree)
     variables = _variables(stage, checkout, sandbox, folder, conditions)
-    untrusted_names = (*active_variables(sandbox), *sandbox.recorded)
+    untrusted_names = (*active_variables(sandbox), *sandbox.recorded_variables)
     untrusted = {name: variables[name] for name in untrusted_names}
     isolation = isolation_command(sandbox, folder, working, untrusted, online_cpus)
     # DVC runs commands by the shell of the user, so a result can depend on SHELL like on other variables.
@@ -261,7 +261,7 @@ def _variables(
     search_path = [sandbox.programs, *_search_path(sandbox)]
     variables = {
         **active,
-        **sandbox.recorded,
+        **sandbox.recorded_variables,
         "PATH": os.pathsep.join(map(str, search_path)),
         "HOME": str(folder / "home"),
         "TMPDIR": str(folder / "tmp"),

@@ -447,11 +447,6 @@ def _parse_entry(text: str) -> Any:
 IGNORE_FILE = ".dvcignore"
 
 
-def is_ignore_file(path: str) -> bool:
-    """Return whether a file is a `.dvcignore`."""
-    return posixpath.basename(path) == IGNORE_FILE
-
-
 Content = TypeVar("Content")
 
 

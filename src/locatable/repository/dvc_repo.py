@@ -1,4 +1,4 @@
-"""Calls into DVC's internals, for what DVC itself must decide.
+"""Calls into DVC's internals, for decisions that only DVC can make.
 
 They open the project, turn DVC's errors into one line, resolve the templates of a dvc.yaml, tell which files
 a .dvcignore hides, and find the points of a plot.
@@ -44,7 +44,7 @@ def remember_parsed_yaml() -> None:
     from dvc.utils import strictyaml
     from dvc.utils.serialize import _yaml
 
-    bound_what_dvc_reads()
+    bound_dvc_input()
     original = _yaml.parse_yaml
     cached = functools.lru_cache(MOST_CACHED)(original)
 
@@ -58,7 +58,7 @@ def remember_parsed_yaml() -> None:
 
 
 @functools.cache
-def bound_what_dvc_reads() -> None:
+def bound_dvc_input() -> None:
     """Patch DVC to refuse YAML that is too large or expands to too many values, and endless settings files.
 
     DVC then raises UnreadableError, which names the file.
@@ -103,7 +103,7 @@ def open_repo(root: Path) -> Iterator["Repo"]:
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
 
-    bound_what_dvc_reads()
+    bound_dvc_input()
     with dvc_errors():
         try:
             repo = Repo(str(root))
@@ -283,7 +283,8 @@ def plot_data(name: str, settings: Mapping[str, Any], contents: Mapping[str, Any
         raise ValueError(one_line(str(error))) from None
     except (AttributeError, IndexError, KeyError, StopIteration, TypeError) as error:
         raise ValueError(f"not as a plot's file is: {error!r}") from None
-    # Name each line after its column, its file or both, as far as needed to distinguish it from the others.
+    # Name each line after its column. If there are several files, use the file instead, or both if there are
+    # several columns too.
     several_files = len({point["filename"] for point in points}) > 1
     several_columns = len({point["field"] for point in points}) > 1
     lines: dict[str, list[tuple[Any, Any]]] = {}

@@ -20,7 +20,8 @@ from ..errors import ProjectError, joined_lines
 from ..git.objects import GitObjects
 from ..git.pointers import annex_key
 
-# The number of bytes to hash at a time. It must be DVC's, because DVC decides for each chunk if it is text.
+# The number of bytes to hash at a time. It must be the same as in DVC, which decides for each chunk
+# whether it is text.
 _CHUNK = 1 << 20
 # DVC takes a chunk for text if at most 30 % of its first 512 bytes are not characters of a text.
 _TEXT_BLOCK = 512

@@ -21,7 +21,7 @@ from dvc.stage import Stage as DvcStage
 from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
 
 from ..errors import NotFoundError
-from ..model import Output, Stage, address_of
+from ..model import Output, Stage
 from . import find_project
 from .dvc_repo import commands_of, open_repo, path_in_project
 
@@ -104,7 +104,7 @@ def _pipeline(repo: Repo, commit: str, targets: list[str]) -> Pipeline:
 def _address(stage: DvcStage) -> str:
     """Return a stage's DVC address in the root. DVC's `addressing` is relative to the working directory."""
     path: str = stage.path_in_repo
-    name = getattr(stage, "name", None)  # a `.dvc` file has none
+    name = getattr(stage, "name", None)  # None for a `.dvc` file
     if name is None:
         return path
     return name if path == "dvc.yaml" else f"{path}:{name}"
@@ -175,9 +175,8 @@ def declared_stage(repo: Repo, stage: DvcStage) -> Stage:
     """Convert a DVC stage into a `Stage`, without params and records."""
     deps = [dep for dep in stage.deps if not isinstance(dep, ParamsDependency)]
     outs = {path: Output(path) for path in _paths(repo, stage.outs)}
-    folder, _, _ = stage.path_in_repo.rpartition("/")
     return Stage(
-        address=address_of(folder, stage.name),
+        address=_address(stage),
         folder=repo.fs.relpath(stage.wdir, repo.root_dir),
         cmd=commands_of(stage),
         deps=_paths(repo, deps),

@@ -140,7 +140,7 @@ class Reader(Repository):
         """Read the commits, trees and DVC files of a few revisions with few requests to Git."""
         snapshots = []
         for rev, text in self._commits(revs):
-            damage = "" if text else self.objects.missing(rev)
+            damage = "" if text else self.objects.missing_message(rev)
             snapshots.append(Snapshot(self, rev, text, tree="", blobs={}, files={}, damage=damage))
         self.objects.fetch_trees(snapshot.root_tree for snapshot in snapshots if snapshot.commit)
         trees = self.objects.read(f"{snapshot.rev}:{self.prefix}" for snapshot in snapshots)
@@ -187,7 +187,7 @@ class Reader(Repository):
             for path, blob in list(snapshot.blobs.items()):
                 if blob not in present:
                     del snapshot.blobs[path]
-                    snapshot.damage = f"{path}: {self.objects.missing(blob)}"
+                    snapshot.damage = f"{path}: {self.objects.missing_message(blob)}"
             snapshot.files = BlobContents(self.objects, snapshot.blobs)
 
     def _commits(self, revs: list[str]) -> list[tuple[str, str]]:

@@ -1,4 +1,6 @@
-"""A reader of DVC's own records of what is running now; it starts, locks and writes nothing, and runs no Git.
+"""Finds the experiments that run now, from DVC's own records.
+
+It writes nothing, takes no locks, and does not run Git.
 
 DVC keeps a `.run` file for each experiment that it runs. The process that runs it is recorded in a file
 beside it, or in the locks of the folder where its stages run. A `dvc repro` is only recorded by those locks.
@@ -14,7 +16,7 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 from functools import cached_property
 from pathlib import Path
@@ -35,8 +37,9 @@ COLLECTING = 60
 # Seconds by which a process can seem younger than a file that names it, because file systems have their own
 # clocks.
 TOLERANCE = 2
-# Seconds after its last change in which an invalid file may be half written, and between two attempts.
+# An invalid file may be half written if it changed less than this many seconds ago.
 WRITING = 1
+# Seconds between two attempts to read such a file.
 PAUSE = 0.01
 # The start time of a process if the system does not tell it; earlier than any file that names the process.
 UNKNOWN = 1
@@ -90,7 +93,7 @@ class Running:
 
 
 class RunningExperiments:
-    """Finds what is running in a checkout; made to be asked repeatedly, it only reads files that changed.
+    """Finds the experiments that run in a checkout. Repeated calls only read the files that have changed.
 
     Args:
         root: the DVC root.
@@ -126,12 +129,12 @@ class RunningExperiments:
             run_id: the id of the run.
             began: when it began, in milliseconds since 1970.
         """
-        location, *own = run_id.split("-")
+        location, *numbers = run_id.split("-")
         if location == SEARCH:
             return State.KILLED  # most trials without a result are pruned
         if location != REPRO:
             return State.FAILED
-        pid, age = map(int, own)
+        pid, age = map(int, numbers)
         if _since_boot(_birth(pid)) == age:
             return State.RUNNING  # between two stages
         recorded = _written(self._root / "dvc.lock")
@@ -162,29 +165,29 @@ class RunningExperiments:
             return []
         location = record["location"]
         process = file.with_suffix(".json")
+        folder = Path(record["root_dir"], posixpath.dirname(record["dvc_dir"]))
         if location == SEARCH:
-            own, start = f"{SEARCH}-{record['name']}-{record['began']}", record["baseline_rev"]
+            run_id, start = f"{SEARCH}-{record['name']}-{record['began']}", record["baseline_rev"]
         elif location == "workspace":
             # All experiments in the workspace share one `.run` file, but the file of the process is written
             # once for each, so the time when it was written identifies the experiment.
-            own, start = f"{location}-{self._json(process)[0]}", "refs/exps/exec/EXEC_MERGE"
+            run_id, start = f"{location}-{self._json(process)[0]}", "refs/exps/exec/EXEC_MERGE"
         else:
-            own, start = f"{location}-{file.stem}", file.stem
-        one = Running(
-            id=own,
+            run_id, start = f"{location}-{file.stem}", file.stem
+        experiment = Running(
+            id=run_id,
             name=record["name"] or "",
             baseline=record["baseline_rev"],
             location=location,
-            folder=Path(record["root_dir"], posixpath.dirname(record["dvc_dir"])),
+            folder=folder,
             began=int(record.get("began") or written // 1_000_000),
-            state=State.RUNNING,
+            state=self._state(record, written, process, folder),
             start=start,
             elsewhere=record.get("elsewhere", ""),
         )
-        one = replace(one, state=self._state(record, written, process, one.folder))
         if record["status"] > TaskStatus.SUCCESS:
-            self._ended[str(file)] = (written, one)
-        return [one]
+            self._ended[str(file)] = (written, experiment)
+        return [experiment]
 
     def _state(self, record: Mapping[str, Any], written: int, process: Path, folder: Path) -> State:
         """Return an experiment's state from its record, or from its process if the record does not decide."""
@@ -194,8 +197,8 @@ class RunningExperiments:
         if status > TaskStatus.FAILED:
             # DVC also writes FINISHED for an experiment that was interrupted or killed, but without a result.
             return State.FINISHED if record.get("result_hash") else State.KILLED
-        is_collected = status == TaskStatus.SUCCESS and time.time() - written / 1e9 < COLLECTING
-        return State.RUNNING if is_collected or self._is_alive(process, record, folder) else State.KILLED
+        is_collecting = status == TaskStatus.SUCCESS and time.time() - written / 1e9 < COLLECTING
+        return State.RUNNING if is_collecting or self._is_alive(process, record, folder) else State.KILLED
 
     def _is_alive(self, process: Path, record: Mapping[str, Any], folder: Path) -> bool:
         """Return whether the process of an experiment is alive: the one in its record, or in the locks."""
@@ -216,11 +219,11 @@ class RunningExperiments:
         for pid, command in owners.items():
             born = _birth(pid)
             if born > UNKNOWN and REPRO_COMMAND.search(command):
-                own = f"{REPRO}-{pid}-{_since_boot(born)}"
-                self._repros[pid] = Running(own, "", "", REPRO, self._root, born, State.RUNNING, "HEAD")
-        for pid, one in list(self._repros.items()):
-            if one.id == f"{REPRO}-{pid}-{_since_boot(_birth(pid))}":
-                yield one
+                run_id = f"{REPRO}-{pid}-{_since_boot(born)}"
+                self._repros[pid] = Running(run_id, "", "", REPRO, self._root, born, State.RUNNING, "HEAD")
+        for pid, repro in list(self._repros.items()):
+            if repro.id == f"{REPRO}-{pid}-{_since_boot(_birth(pid))}":
+                yield repro
             else:
                 del self._repros[pid]
 

@@ -30,7 +30,7 @@ from ..model import (
     with_needs,
 )
 from . import committed_project, parsing
-from .dvc_files import IGNORE_FILE, Pipelines, is_ignore_file, is_written, lock_stages, may_hide
+from .dvc_files import IGNORE_FILE, Pipelines, is_written, lock_stages, may_hide
 from .hashes import BlobHashes, cache_folder, cached_file, files_of, with_hash
 
 # The endings of the names of the files that are read with every revision.
@@ -110,7 +110,7 @@ class Repository:
             UnreadableError: a `.dvcignore` is broken, or missing from this clone.
         """
         files = self.objects.matching_files(tree)
-        rules = {f"{path}:{blob}": blob for path, blob in files.items() if is_ignore_file(path)}
+        rules = {f"{path}:{blob}": blob for path, blob in files.items() if path.endswith(IGNORE_FILE)}
         key = (frozenset(rules), frozenset(paths))
         if key not in self._hidden:
             hidden: frozenset[str] = frozenset()

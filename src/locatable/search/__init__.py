@@ -1,4 +1,4 @@
-"""Run searches: Optuna proposes params, and every trial becomes a DVC experiment.
+"""Runs searches: Optuna proposes params, and every trial becomes a DVC experiment.
 
 settings        reads search.yaml and checks it against the project
 git_trials      finds the experiments in Git that are trials

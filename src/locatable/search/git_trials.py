@@ -1,4 +1,4 @@
-"""Find the experiments in Git that are trials of a study, and save Optuna's state in their commits.
+"""Finds the experiments in Git that are trials of a study, and saves Optuna's state in their commits.
 
 An experiment's files contain its params, metrics and series. Everything else that Optuna knows when a trial
 begins is saved in the message of its commit: the distributions, the attributes in which samplers keep their

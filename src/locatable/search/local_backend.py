@@ -110,7 +110,7 @@ class Devices:
                 f"{workers} workers take {workers * resources.gpu:g} GPUs, and {shown}: "
                 f"--workers {possible}, {to_wait}"
             )
-        if self.hold() < workers:
+        if self.reserve() < workers:
             raise ProjectError(
                 f"another search uses GPUs of this machine, and {len(self._held)} of {len(self._devices)} "
                 f"are left: end it first, {to_wait}"
@@ -124,7 +124,7 @@ class Devices:
         # A worker cannot use parts of two GPUs. `1 // gpu` would be 9 for 0.1, because of rounding errors.
         return devices * round(1 / gpu - 0.499)
 
-    def hold(self) -> int:
+    def reserve(self) -> int:
         """Reserve as many GPUs as the workers need and other searches leave.
 
         Returns:
@@ -146,8 +146,8 @@ class Devices:
             self._held[device] = lock
         return min(self._workers, self._workers_on(len(self._held)))
 
-    def free(self, used: Iterable[str]) -> str:
-        """Return the reserved GPUs for one more worker, as a value of the environment variable.
+    def for_next_worker(self, used: Iterable[str]) -> str:
+        """Return the GPUs for one more worker, as a value of the environment variable.
 
         Args:
             used: the values that this method returned for the workers that are running.
@@ -228,14 +228,14 @@ class LocalBackend:
 
     def capacity(self) -> int:
         """Return how many workers can run at a time. It grows when other searches release GPUs."""
-        return self._devices.hold() if self._devices else self._capacity
+        return self._devices.reserve() if self._devices else self._capacity
 
     def start_worker(self, receive: Receive) -> LocalWorker:
         """Start a worker, and send it its setup."""
         folder = self._folder / str(len(self._started))
         if self._devices:
             used = [worker.devices for worker in self._started if worker.devices]
-            devices = self._devices.free(used)
+            devices = self._devices.for_next_worker(used)
             worker = LocalWorker(folder, {self._devices.variable: devices}, devices)
         else:
             worker = LocalWorker(folder, {})

@@ -152,8 +152,8 @@ def _initialize(address: str, folder: str) -> None:
         raise
     except Exception as error:
         # Ray raises many types of errors. The first and the last line of their messages say the most.
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise ProjectError(f"--ray {address}: {' '.join(dict.fromkeys([said[0], said[-1]]))}") from None
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ProjectError(f"--ray {address}: {' '.join(dict.fromkeys([lines[0], lines[-1]]))}") from None
 
 
 class GitRemote:
@@ -281,8 +281,8 @@ class RayWorker:
 
     Attributes:
         actor: the Ray actor that relays messages to and from the worker.
-        has_prepared_environment: True if Ray prepares the worker's environment.
-        can_stop: True if the worker process was started and the actor can be asked to stop it.
+        has_prepared_environment: true if Ray prepares the worker's environment.
+        can_stop: true if the worker process was started and the actor can be asked to stop it.
         experiment: the name of the trial that was sent to the worker last; empty before the first one.
     """
 

@@ -1,4 +1,4 @@
-"""Plan a search without changing anything, and run it on workers.
+"""Plans a search without changing anything, and runs it on workers.
 
 plan = plan_search(root, settings, options)
 search = Search(plan, observer)
@@ -28,7 +28,7 @@ from ..addresses import sqlite_url
 from ..clones import kill_processes
 from ..clones.trial_clone import ProjectSetup, read_project
 from ..errors import DISK_FULL, GitError, ProjectError
-from ..git import git, leave_out, top_folder
+from ..git import git, ignore_locally, top_folder
 from ..repository.reader import Reader
 from ..results.processor import Processor, write_processor
 from ..results.staleness import differences, remedy, summary
@@ -57,7 +57,7 @@ CEASED_TO_WORK = 20
 # Seconds to wait for a message before the pool checks for an interrupt, the deadline and a changed capacity.
 WAIT = 0.5
 
-Record = Callable[[str, Processor], None]
+RecordProcessor = Callable[[str, Processor], None]
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ class Pool:
     """
 
     def __init__(
-        self, study: SearchStudy, backend: Backend, observer: Observer, record: Record | None = None
+        self, study: SearchStudy, backend: Backend, observer: Observer, record: RecordProcessor | None = None
     ) -> None:
         # The first interrupt lets running trials end; from the second one on, the search stops immediately.
         self.interrupts = 0
@@ -266,16 +266,16 @@ class Pool:
         return [running for running in self._ready.values() if running]
 
     def _may_begin(self, wanted: int, deadline: float) -> bool:
-        """Return True if one more trial should begin now."""
+        """Return whether one more trial should begin now."""
         if self.interrupts or time.monotonic() > deadline:
             return False
         return self._finished + len(self._running()) < wanted and self._study.has_more()
 
     def _start_workers(self, wanted: int, deadline: float) -> None:
         # Do not start more workers than trials are left, because starting one can take longer than a trial.
-        usable = self._backend.capacity() - self._unusable_workers
-        useful = min(usable, wanted - self._finished)
-        while len(self._workers) < useful and self._may_begin(wanted, deadline):
+        possible = self._backend.capacity() - self._unusable_workers
+        limit = min(possible, wanted - self._finished)
+        while len(self._workers) < limit and self._may_begin(wanted, deadline):
             worker = self._backend.start_worker(lambda *received: self._inbox.put(received))
             self._workers.append(worker)
 
@@ -415,7 +415,7 @@ class Search:
     def __init__(self, plan: SearchPlan, observer: Observer) -> None:
         self.plan = plan
         self._fetch: Callable[[], None] | None = None
-        backend = self._backend()
+        backend = self._create_backend()
         if not backend.capacity():
             observer.notice("waiting for a GPU: all are used by other searches")
         # Remove the clones of a killed search before its experiments are read from Git, because one of its
@@ -426,13 +426,13 @@ class Search:
         with FileLock(study_folder(plan.root) / "studies.lock"):
             study = open_study(plan.settings, plan.options.storage or sqlite_url(own_storage))
         if not plan.options.storage:
-            leave_out(own_storage)
+            ignore_locally(own_storage)
         self.study = SearchStudy(
             study, plan.settings, plan.project.params_files, self._find_experiments, plan.owner
         )
         self.pool = Pool(self.study, backend, observer, partial(write_processor, plan.root))
 
-    def _backend(self) -> Backend:
+    def _create_backend(self) -> Backend:
         plan, options = self.plan, self.plan.options
         setup = plan.project.clone_setup(plan.baseline)
         if options.ray is None:

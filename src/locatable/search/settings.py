@@ -1,4 +1,4 @@
-"""Read and check search.yaml: the params that a search may change, its objectives and its sampler.
+"""Reads and checks search.yaml: the params that a search may change, its objectives and its sampler.
 
     settings = load(Path("search.yaml"))
     check(settings, read_project(root))
@@ -195,7 +195,7 @@ def active_values(
 def _has_effect(
     param: _Param, space: Space, chosen: Mapping[str, Any], read_fixed: Callable[[str], Any]
 ) -> bool:
-    """Return True if every key in a param's `when` has the required value, or one of several."""
+    """Return whether every key in a param's `when` has the required value, or one of several."""
     for key, required in param.when.items():
         if key in space and key not in chosen:
             return False  # the other param has no effect, so this one has none either
@@ -364,7 +364,7 @@ def check(settings: SearchSettings, project: ProjectSetup) -> None:
 
 
 def _is_cached(path: str, outputs: Mapping[str, bool]) -> bool:
-    """Return True if DVC stores this output of a stage, and False if Git does.
+    """Return whether DVC stores this output of a stage, and not Git.
 
     Raises:
         SettingsError: no stage writes the file.

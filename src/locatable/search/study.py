@@ -196,8 +196,8 @@ def open_study(settings: SearchSettings, storage: str) -> optuna.Study:
         )
     except Exception as error:
         # Every kind of storage raises its own types of errors.
-        said = str(error).strip() or type(error).__name__
-        raise StoreError(f"--storage: cannot be used: {said.splitlines()[0]}") from None
+        reason = str(error).strip() or type(error).__name__
+        raise StoreError(f"--storage: cannot be used: {reason.splitlines()[0]}") from None
     directions = [direction.name.lower() for direction in study.directions]
     settings.refuse_other_objectives(study.metric_names or settings.metrics, directions)
     for trial in study.get_trials(deepcopy=False):
@@ -213,7 +213,7 @@ class RunningTrial:
     Attributes:
         trial: Optuna's trial.
         job: the job for the worker.
-        is_stopping: True if a Stop was sent to the worker.
+        is_stopping: true if a Stop was sent to the worker.
     """
 
     trial: Trial
@@ -279,7 +279,7 @@ class SearchStudy:
         return Counter(trial.state for trial in self._trials())
 
     def has_more(self) -> bool:
-        """Return True if another trial can be proposed."""
+        """Return whether another trial can be proposed."""
         # A lost trial that waits to be run again counts as ended for samplers, but must still run.
         return not self._is_exhausted.is_set() or bool(self._trials(TrialState.WAITING))
 
@@ -322,7 +322,7 @@ class SearchStudy:
         return None
 
     def report(self, running: RunningTrial, progress: Progress) -> bool:
-        """Report a new point of a trial's series to Optuna, and return True if the trial should be pruned."""
+        """Report a new point of a trial's series to Optuna, and return whether the trial should be pruned."""
         running.trial.report(progress.value, progress.step)
         return running.trial.should_prune()
 

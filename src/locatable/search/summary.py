@@ -1,4 +1,4 @@
-"""Show the result of a search: a table of the best trials, a CSV file of all, and figures for a paper."""
+"""Shows the result of a search: a table of the best trials, a CSV file of all, and figures for a paper."""
 
 import csv
 import shutil

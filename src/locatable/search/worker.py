@@ -29,7 +29,7 @@ from ..clones import CLONE_VARIABLE, INTERVAL, kill_processes
 from ..clones.trial_clone import Clone, CloneSetup, stamp
 from ..errors import GitError, LocatableError, UnreadableError
 from ..git import REPOSITORY_VARIABLES, untracked_names
-from ..model import Key
+from ..model import Key, is_inside
 from ..repository.reader import Reader
 from ..repository.running import WorkingTree
 from ..results.processor import Processor, describe_processor
@@ -155,7 +155,7 @@ class TrialFiles:
             if self._tree is None:
                 self._send_inputs()
             elif self._clone.record.exists():
-                for path in filter(_is_in_project, self._tree.measured()):
+                for path in filter(is_inside, self._tree.measured()):
                     self._send_if_written(path)
 
     def _send_inputs(self) -> None:
@@ -164,7 +164,7 @@ class TrialFiles:
         files = {}
         with Reader(root) as reader:
             tree = WorkingTree.of(reader.snapshot(self._clone.baseline), root)
-            for path in filter(_is_in_project, tree.inputs):
+            for path in filter(is_inside, tree.inputs):
                 for file, content in tree.kept_files(path).items():
                     files[file] = content.decode("utf-8", "surrogateescape")
         self._began = 1_000_000 * record["began"]
@@ -182,10 +182,6 @@ class TrialFiles:
         start = len(sent) if content.startswith(sent) else 0
         self._reply(Written(path, start, content[start:].decode("utf-8", "surrogateescape"), time_written))
         self._sent[path] = time_written, content
-
-
-def _is_in_project(path: str) -> bool:
-    return not path.startswith("../")
 
 
 def remark_on(clone: Clone, log: str) -> str:
@@ -253,7 +249,7 @@ def _mention(path: str, is_folder: bool, text: str) -> str | None:
 
     Args:
         path: the path of the file or folder, as a stage would write it.
-        is_folder: True for a folder.
+        is_folder: true for a folder.
         text: the output of the stage.
     """
     inside = r"(?:/[\w./-]*\w)?" if is_folder else ""
