@@ -55,7 +55,7 @@ def against_mlflow(copy: Path, number: int) -> None:
         contents = []
         for run, snapshot in zip(wanted, snapshots, strict=True):
             contents.append(revision_content(snapshot, run, None, copy_models=False))
-        connect(TrackingSettings(f"sqlite:///{copy}/warm.db", "warm", copy / "warm"))
+        connect(TrackingSettings(f"sqlite:///{copy.parent}/warm.db", "warm", copy.parent / "warm"))
         bare = timed(lambda: bare_loop(copy, contents))
         settings = TrackingSettings(f"sqlite:///{copy}/mlflow.db", "bench", copy / "mlartifacts")
         ours = timed(lambda: mirror(reader, settings, MirrorOptions()))
@@ -74,8 +74,8 @@ def bare_loop(copy: Path, contents: list) -> None:
     from locatable.mlflow.limits import fit
     from locatable.mlflow.store import RULES, dataset_input
 
-    client = MlflowClient(f"sqlite:///{copy}/bare.db")
-    experiment = client.create_experiment("bench", (copy / "bare").as_uri())
+    client = MlflowClient(f"sqlite:///{copy.parent}/bare.db")
+    experiment = client.create_experiment("bench", (copy.parent / "bare").as_uri())
     for content in contents:
         fitted = fit(content, RULES)
         params = [Param(key, value) for key, value in fitted.params.items()]
@@ -102,10 +102,10 @@ def naive(copy: Path, number: int) -> None:
     import dvc.api
     from mlflow import MlflowClient, create_external_model, set_tracking_uri
 
-    uri = f"sqlite:///{copy}/naive.db"
+    uri = f"sqlite:///{copy.parent}/naive.db"
     set_tracking_uri(uri)
     client = MlflowClient(uri)
-    experiment = client.create_experiment("bench", (copy / "naive").as_uri())
+    experiment = client.create_experiment("bench", (copy.parent / "naive").as_uri())
     series = [Path(path) for path in subprocess.check_output(("git", "ls-files", "*.tsv"), text=True).split()]
     figures = subprocess.check_output(("git", "ls-files", "reports/evaluate"), text=True).split()
     for row in [row for row in dvc.api.exp_show() if row["Experiment"]][:number]:
