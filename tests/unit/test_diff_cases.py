@@ -477,7 +477,7 @@ def test_an_output_that_was_not_pulled_is_not_edited(root: Path, diff: Diff) -> 
     with_results(root, CHANCE | {"../chance": "1\n"})
     (root / "model.txt").unlink()
     found = diff("HEAD")
-    assert (found["outputs"], found["b"]["not_of_this_commit"]) == ([], "")
+    assert (found["outputs"], found["notes"], found["b"]["not_of_this_commit"]) == ([], [], "")
 
 
 def test_a_module_that_one_stage_reads_in_its_folder_is_told_once(root: Path, diff: Diff) -> None:

@@ -27,6 +27,7 @@ from tiny_git import commit, git
 from locatable import documents
 from locatable.documents import Look
 from locatable.documents.picture import (
+    SIDES,
     Alignment,
     Comparison,
     Part,
@@ -35,6 +36,7 @@ from locatable.documents.picture import (
     align_finely,
     blocks,
     compare,
+    lines_agree,
 )
 from locatable.errors import NotFoundError
 from locatable.locate import Located, known_figures
@@ -573,6 +575,20 @@ def default(strength: float) -> bytes:
     return figure_file(figure)
 
 
+def labelled(strength: float) -> bytes:
+    """A figure of two curves with names and labels."""
+    figure = Figure()
+    axes = figure.subplots()
+    random = np.random.default_rng(round(10 * strength))
+    epochs = np.arange(1, 41)
+    for name, floor in (("train", 0.1), ("valid", 0.2)):
+        losses = floor + np.exp(-epochs / 12) + 0.02 * random.normal(size=40)
+        axes.plot(epochs, losses, label=name)
+    axes.set(xlabel="Epoch", ylabel="Log loss", ylim=(0, 1.4))
+    axes.legend()
+    return figure_file(figure)
+
+
 def thin(strength: float) -> bytes:
     """A figure of thin curves in pure colours, with hard edges."""
     image = Image.new("RGB", (640, 480), "white")
@@ -597,7 +613,7 @@ STRENGTHS = dict(zip(("one", "two", "three", "near", "nearly"), (1.0, 1.1, 1.2, 
 @pytest.fixture(scope="module")
 def stronger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """A project whose experiments differ in strength alone."""
-    kinds = (bars, histogram, noise, table, dark, default, thin)
+    kinds = (bars, histogram, noise, table, dark, default, labelled, thin)
     folder = make_project(
         tmp_path_factory.mktemp("stronger") / "project",
         lambda name: {f"reports/{kind.__name__}.png": kind(STRENGTHS[name]) for kind in kinds},
@@ -639,6 +655,39 @@ def test_a_smaller_copy_is_found_where_its_axes_are_at_the_edge_of_what_is_compa
     """A line between two pixels is in one of them in the copy and in the other in the original."""
     scaled(kind(1.1), scale).save(tmp_path / "copy.png")
     assert said(locate_document(stronger, str(tmp_path / "copy.png"))) == [("", "SIMILAR", "two")]
+
+
+@pytest.mark.parametrize("method", [Image.Resampling.BICUBIC, Image.Resampling.BILINEAR])
+def test_letters_that_are_blurred_in_a_smaller_copy_are_those_of_the_figure(
+    stronger: Reader, tmp_path: Path, method: Image.Resampling
+) -> None:
+    scaled(labelled(1.2), 0.8, method).save(tmp_path / "copy.png")
+    assert said(locate_document(stronger, str(tmp_path / "copy.png"))) == [("", "SIMILAR", "three")]
+
+
+def ruled(column: int) -> Part:
+    """A picture with one vertical line."""
+    image = Image.new("RGB", (200, 200), "white")
+    ImageDraw.Draw(image).line([(column, 0), (column, 199)], fill="black")
+    return Part(image, (0, 0, 200, 200))
+
+
+@pytest.mark.parametrize(
+    ("copy", "original", "agree"),
+    [
+        pytest.param(100, 101, True, id="in the next column"),
+        pytest.param(100, 103, False, id="elsewhere"),
+        pytest.param(SIDES - 1, SIDES, True, id="outside and in the first column"),
+        pytest.param(SIDES, SIDES + 1, True, id="in the first and the second column"),
+        pytest.param(200 - SIDES, 199 - SIDES, True, id="outside and in the last column"),
+    ],
+)
+def test_lines_of_a_copy_are_those_of_the_original_if_no_two_columns_are_between_them(
+    copy: int, original: int, agree: bool
+) -> None:
+    whole = (0, 0, 200, 200)
+    for one, other in ((copy, original), (original, copy)):
+        assert lines_agree(ruled(one), ruled(other), Alignment(whole, whole)) == agree
 
 
 @pytest.mark.parametrize(("brightness", "match"), [(200, "SIMILAR"), (150, "TIE")])

@@ -118,7 +118,7 @@ class Archived:
         for answer in reader.objects.read([f"{rev}:{place}" for place in places]):
             if answer:
                 try:
-                    fields = parse_yaml(answer[1])
+                    fields = parse_yaml(answer.content)
                 except (ValueError, yaml.YAMLError):
                     return {}
                 return fields if isinstance(fields, dict) else {}

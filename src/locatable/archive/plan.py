@@ -193,7 +193,7 @@ def _private_texts(snapshot: Snapshot, history: Sequence[HistoryObject]) -> Iter
         batch = small_files[start : start + _BATCH]
         answers = objects.read(version.id for version in batch)
         for version, answer in zip(batch, answers, strict=True):
-            content = answer[1] if answer else b""
+            content = answer.content if answer else b""
             if b"\0" in content:
                 continue
             credential = _credential(version.path, content)

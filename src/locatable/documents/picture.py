@@ -777,8 +777,8 @@ def _has_lines(picture: Values, other: Values) -> bool:
     # A line in the first or last column may be shifted out of the compared part, so it is not required.
     lines[[0, -1]] = False
     # A line that is shifted by half a pixel is spread over two columns, so the neighbours count too.
-    padded = np.pad(_line_shares(picture, FAINT), 1)
-    shares = np.maximum(np.maximum(padded[:-2], padded[2:]), padded[1:-1])
+    shares = _line_shares(picture, FAINT)
+    shares[1:-1] = np.maximum(np.maximum(shares[:-2], shares[2:]), shares[1:-1])
     return bool((shares[lines] > FAINT_LINE).all())
 
 

@@ -212,7 +212,7 @@ def _projects(reader: Reader) -> set[str]:
     trees = []
     for tree in reader.objects.read(f"{tip}^{{tree}}" for tip in dict.fromkeys([*tips, "HEAD"])):
         if tree:
-            trees.append(tree[0])
+            trees.append(tree.id)
     reader.objects.load_trees(trees)
     projects: set[str] = set()
     for tree_id in trees:
@@ -252,7 +252,7 @@ class _Project:
         unread = self._unread(commits, now, retries)
         times = {}
         for rev, commit in zip(unread, self._reader.objects.read(unread), strict=True):
-            times[rev] = commit_time(commit[1].decode(errors="replace")) if commit else 0
+            times[rev] = commit_time(commit.content.decode(errors="replace")) if commit else 0
         # Git lists newer commits first. The sort is stable, so that this order decides between equal times.
         ordered = sorted(reversed(unread), key=times.__getitem__)
         snapshots = preloaded(self._reader.snapshots(ordered))

@@ -229,7 +229,7 @@ def _content_of_citation_file(reader: Reader, rev: str) -> bytes | None:
     for path in paths:
         (blob,) = reader.objects.read([f"{rev}:{path}"])
         if blob:
-            return blob[1]
+            return blob.content
     for path in paths:
         file = reader.top / path
         if file.is_file():

@@ -204,7 +204,7 @@ def _git_commands(snapshot: Snapshot) -> list[str]:
         names.append(f"{start}{snapshot.reader.prefix}/.gitattributes")
     modules, *attributes = snapshot.reader.objects.read(names)
     commands = ["git submodule update --init --recursive"] if modules else []
-    if any(found and b"filter=lfs" in found[1] for found in attributes):
+    if any(found and b"filter=lfs" in found.content for found in attributes):
         commands.append("git lfs pull")
     return [*commands, *_annex_commands(snapshot)]
 
@@ -303,7 +303,7 @@ def _has_hashes(objects: GitObjects, blob: str) -> bool:
     (found,) = objects.read([blob])
     if found is None:
         return False
-    return b"--hash=" in found[1] or not re.search(rb"^[^#\s]", found[1], re.MULTILINE)
+    return b"--hash=" in found.content or not re.search(rb"^[^#\s]", found.content, re.MULTILINE)
 
 
 def _pull_commands(snapshot: Snapshot) -> list[str]:
