@@ -543,4 +543,4 @@ def test_a_text_that_is_not_here_is_no_figure(
     assert cli.main(["locate", str(tmp_path / "a.tex")]) == 1
     printed = capsys.readouterr().out
     assert "a.tex: 1 figure: 1 not found; 1 part not read\n" in printed
-    assert "line 1\n  not read: intro.tex is included, but does not exist\n" in printed
+    assert "line 1\n  not read: intro.tex is included, but was not found\n" in printed

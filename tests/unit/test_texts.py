@@ -194,7 +194,7 @@ MISSING = {
 
 @pytest.mark.parametrize(("text", "name"), MISSING.items())
 def test_a_text_that_is_included_and_is_not_here(paper: Path, text: str, name: str) -> None:
-    told = [("line 3", f"{name} is included, but does not exist")] if name else []
+    told = [("line 3", f"{name} is included, but was not found")] if name else []
     write(paper / "parts/one.tex", "")
     assert found(write(paper / "a.tex", f"\n\n{text}\n")) == told
 

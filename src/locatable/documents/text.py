@@ -430,7 +430,7 @@ class Manuscript:
         self._missing.add(key)
         if include.is_needed and _PLAIN_NAME.fullmatch(name) and not _TEX_FILES.fullmatch(name):
             shown = name if Path(name).suffix else f"{name}.tex"
-            raise UnreadableError(f"{shown} is included, but does not exist")
+            raise UnreadableError(f"{shown} is included, but was not found")
 
     def _expanded(self, chunk: Chunk, level: int) -> Iterator[Chunk]:
         """Yield a chunk with its macros expanded, in several parts if the expanded macros include texts."""
